@@ -1,0 +1,20 @@
+"""Designs by name; the command line offers exactly these."""
+
+from .params import Params
+
+PRESETS: dict[str, Params] = {
+    "tiny": Params(rows=2, columns=2, a_depth=16, w_depth=4, c_depth=16),
+    "small": Params(rows=4, columns=4, a_depth=32, w_depth=8, c_depth=32),
+    "edge": Params(rows=8, columns=8, a_depth=64, w_depth=16, c_depth=64),
+    "base": Params(rows=16, columns=16, a_depth=128, w_depth=16, c_depth=128),
+}
+
+__all__ = ["PRESETS", "get_preset"]
+
+
+def get_preset(name: str) -> Params:
+    """Return the preset of that name; ValueError for any other name."""
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}") from None
