@@ -1,0 +1,157 @@
+"""Flat, readable ports of a component's signature.
+
+A stream member ``a`` becomes ``a_valid``, ``a_ready`` and one port for each first-level field of its payload's struct
+(``a_blocks``, ``a_format``), or ``a_payload`` where the payload is no struct. Every other member keeps its path,
+joined by single underscores (``digits``, ``row_0_valid``), with its bits as they are. Constants (the ready of a
+stream that is always ready) and members of no bits have no port.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Const, Shape, Value
+from amaranth.lib import data, stream, wiring
+
+from .keywords import VERILOG_KEYWORDS
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """One port.
+
+    Parameters
+    ----------
+    name
+        Verilog name.
+    path
+        Attribute names and indices that lead from the component to the member.
+    start, width
+        Bits of the member that the port carries.
+    whole
+        The port is the entire member.
+    output
+        The component drives it.
+    signed
+        The member's shape is signed; the port carries the same bits.
+    meaning
+        What the port carries, in words: role in its stream and layout, least significant field first.
+    """
+
+    name: str
+    path: tuple[str | int, ...]
+    start: int
+    width: int
+    whole: bool
+    output: bool
+    signed: bool
+    meaning: str
+
+    def value(self, component: Any) -> Value:
+        """The port's bits in that component."""
+        member = member_value(component, self.path)
+        return member if self.whole else member[self.start : self.start + self.width]
+
+
+def member_value(component: Any, path: tuple[str | int, ...]) -> Value:
+    """The value that a path of attribute names and indices leads to."""
+    obj = component
+    for step in path:
+        obj = getattr(obj, step) if isinstance(step, str) else obj[step]
+    return Value.cast(obj)
+
+
+def describe_shape(shape: Any) -> str:
+    """A shape in words, least significant field first; u8 is unsigned of 8 bits, s4 signed of 4.
+
+    A struct is ``{exponent: u8, sign: u1}``, an array ``16 x u8``.
+    """
+    if isinstance(shape, data.StructLayout):
+        return "{" + ", ".join(f"{name}: {describe_shape(field.shape)}" for name, field in shape) + "}"
+    if isinstance(shape, data.ArrayLayout):
+        return f"{shape.length} x {describe_shape(shape.elem_shape)}"
+    shape = Shape.cast(shape)
+    return f"{'s' if shape.signed else 'u'}{shape.width}"
+
+
+def flatten_ports(component: wiring.Component) -> tuple[Port, ...]:
+    """All ports, in the order of the signature.
+
+    Raises
+    ------
+    ValueError
+        A name is no plain Verilog identifier, or two ports have the same one.
+    """
+    ports = tuple(_ports(component))
+    seen = {"clk", "rst"}
+    for port in ports:
+        if not _PLAIN.match(port.name) or port.name in VERILOG_KEYWORDS:
+            raise ValueError(
+                f"port of {type(component).__name__} must be a plain Verilog identifier, not {port.name!r}"
+            )
+        if port.name in seen:
+            raise ValueError(
+                f"port of {type(component).__name__} must have a name of its own, not {port.name!r}"
+            )
+        seen.add(port.name)
+    return ports
+
+
+def _ports(component: Any) -> Iterator[Port]:
+    payload_shapes = _payload_shapes(component.signature)
+    for path, member, value in component.signature.flatten(component):
+        value = Value.cast(value)
+        if isinstance(value, Const) or len(value) == 0:
+            continue
+        name = "_".join(map(str, path))
+        output = member.flow is wiring.Out
+        common = {"path": path, "output": output, "signed": value.shape().signed}
+        whole = {"start": 0, "width": len(value), "whole": True}
+        link = "_".join(map(str, path[:-1]))
+        if path not in payload_shapes:
+            yield Port(name=name, meaning=describe_shape(member.shape), **whole, **common)
+        elif path[-1] != "payload":
+            yield Port(name=name, meaning=f"stream {link}: {path[-1]}", **whole, **common)
+        elif isinstance(shape := payload_shapes[path], data.StructLayout):
+            for field_name, field in shape:
+                yield Port(
+                    name=f"{link}_{field_name}",
+                    meaning=f"stream {link}: {field_name}, {describe_shape(field.shape)}",
+                    start=field.offset,
+                    width=field.width,
+                    whole=False,
+                    **{**common, "signed": Shape.cast(field.shape).signed},
+                )
+        else:
+            yield Port(name=name, meaning=f"stream {link}: {describe_shape(shape)}", **whole, **common)
+
+
+def _payload_shapes(signature: wiring.Signature) -> dict[tuple[str | int, ...], Any]:
+    """Paths of all members of streams, each with the shape of its stream's payload."""
+    found: dict[tuple[str | int, ...], Any] = {}
+
+    def visit(signature: wiring.Signature, path: tuple[str | int, ...]) -> None:
+        is_stream = isinstance(signature, stream.Signature) or (
+            isinstance(signature, wiring.FlippedSignature) and isinstance(signature.flip(), stream.Signature)
+        )
+        for name, member in signature.members.items():
+            if is_stream:
+                found[*path, name] = signature.members["payload"].shape
+            elif member.is_signature:
+                for index in _indices(member.dimensions):
+                    visit(member.signature, (*path, name, *index))
+
+    visit(signature, ())
+    return found
+
+
+def _indices(dimensions: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    if not dimensions:
+        yield ()
+        return
+    for first in range(dimensions[0]):
+        for rest in _indices(dimensions[1:]):
+            yield (first, *rest)
