@@ -1,0 +1,36 @@
+"""Bit-exact NumPy model of MX9, MX6 and MX4 arithmetic: what the hardware must compute (docs/numerics.md).
+
+Conversion is `quantize`; its result, an `MXTensor`, gives values (`dequantize`), bytes (`pack`, `unpack`) and fields.
+`gemm` multiplies two of them. `split_outliers` and `repeat_outliers` put A and W in the stored order of a
+mixed-precision multiplication. `golden.exact` holds slow references.
+"""
+
+from .codec import quantize
+from .exact import reference_gemm, sqnr_db, trace
+from .formats import FORMATS, MX4, MX6, MX9, Format, get_format
+from .gemm import gemm, prepare
+from .outlier import repeat_outliers, select_heads, select_outliers, split_outliers
+from .tensor import MXTensor, Segment, concat, unpack
+
+__all__ = [
+    "FORMATS",
+    "MX4",
+    "MX6",
+    "MX9",
+    "Format",
+    "MXTensor",
+    "Segment",
+    "concat",
+    "gemm",
+    "get_format",
+    "prepare",
+    "quantize",
+    "reference_gemm",
+    "repeat_outliers",
+    "select_heads",
+    "select_outliers",
+    "split_outliers",
+    "sqnr_db",
+    "trace",
+    "unpack",
+]

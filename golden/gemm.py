@@ -1,0 +1,186 @@
+"""Matrix multiplication of MX tensors, bit for bit as the hardware does it (docs/numerics.md, Accumulation).
+
+For every output, and for one K block of 16 after the other in stored order: the block's dot product S, an exact
+integer, becomes the FP32 word P = S * 2^(Ea + Eb - 254 - ma - mb), and acc = RN32(acc + P), starting at +0.
+
+Both ways of computing a block below are exact. The fast one multiplies the float32 values, when the exponents of all
+block pairs concerned lie in the window
+
+    128 + ma + mb <= Ea + Eb <= 376
+
+Every product of two values is then a multiple of u = 2^-126 (u = 2^(Ea + Eb - 254 - ma - mb) or more), the sum of 16 of
+them is below 2^24 such units and below 2^128, so that all partial sums are float32 numbers: any order of summation,
+with or without fused multiply-add, gives P. While only such blocks were added, acc is a multiple of 2^-126 too, since
+rounding a multiple of 2^-126 to float32 gives another (or infinity); so no sum can be subnormal, and nothing is to be
+flushed. The integer way multiplies a' and b' instead, whose sums are below 2^24 as well, and scales S in float64, where
+every power of two needed is exact. After it acc may be anything, and from there on every sum is checked for a
+subnormal.
+
+P may be -0 where the definition says +0, but acc is not affected: it starts at +0, and x + y is -0 only if both are.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from .checks import check_choice
+from .formats import BLOCK_SIZE, EXPONENT_BIAS, EXPONENT_NAN, Format
+from .tensor import CANONICAL_NAN, MXTensor, decode
+
+ACCUMULATIONS = ("fp32",)
+SUBNORMALS = ("ftz", "ieee")
+
+_MIN_NORMAL = 2.0**-126
+_PANEL_ROWS, _PANEL_COLUMNS = 512, 1152  # of a panel of outputs; its sums and one block's products: 4.5 MiB
+_NEUTRAL = 1024  # exponent of a block that never leaves the window: all zero, or NaN and dealt with elsewhere
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Operand:
+    """An MXTensor made ready for `gemm`, so that a matrix used several times is decoded once.
+
+    Parameters
+    ----------
+    tensor
+        Where it comes from.
+    values
+        float32 (rows, 16 * blocks), C order, or its transpose in C order for a W: values, 0 for a NaN block.
+    low, high
+        int16 (rows, blocks): shared exponents; 1024 and -1024 where the block is all zero or NaN.
+    nan
+        bool (rows,): whether the row has a NaN block.
+    """
+
+    tensor: MXTensor
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    nan: np.ndarray
+
+    def integers(self, block: int, rows: slice) -> np.ndarray:
+        """The integers a' = ±M * 2^(1 - D) of one K block, float32 (rows, 16)."""
+        fmt = self.tensor.formats[block]
+        exponents = np.full_like(self.tensor.exponents, EXPONENT_BIAS + fmt.magnitude_bits)
+        return decode(self.tensor, exponents, block, block + 1)[rows, 0]
+
+    def scale(self, block: int, rows: slice) -> np.ndarray:
+        """What its integers count, 2^(E - 127 - m), as float64 (rows,)."""
+        exponents = self.tensor.exponents[rows, block].astype(np.int64)
+        return np.ldexp(1.0, exponents - EXPONENT_BIAS - self.tensor.formats[block].magnitude_bits)
+
+
+def prepare(t: MXTensor) -> Operand:
+    """Decode a 2-D tensor for `gemm`: an A if blocked along axis 1, a W if along axis 0."""
+    nan = t.exponents == EXPONENT_NAN
+    values = decode(t, np.where(nan, np.uint8(0), t.exponents))
+    values[nan] = 0
+    outside = nan | ~(t.magnitudes.any(axis=-1))
+    exponents = t.exponents.astype(np.int16)
+    matrix = values.reshape(t.rows, -1)
+    return Operand(
+        tensor=t,
+        values=matrix if t.axis == 1 else np.ascontiguousarray(matrix.T),
+        low=np.where(outside, np.int16(_NEUTRAL), exponents),
+        high=np.where(outside, np.int16(-_NEUTRAL), exponents),
+        nan=nan.any(axis=1),
+    )
+
+
+def gemm(a: MXTensor | Operand, w: MXTensor | Operand, acc: str = "fp32", subnormals: str = "ftz") -> np.ndarray:
+    """C = A @ W in stored block order, each output bit for bit that of the hardware.
+
+    Parameters
+    ----------
+    a, w
+        M x K blocked along axis 1, and K x N blocked along axis 0, of any formats; or what `prepare` makes of them.
+    acc
+        Accumulator; ``fp32`` is the only one.
+    subnormals
+        Subnormal P and sums become +0 (``ftz``) or are kept (``ieee``).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 (M, N). NaN is always 0x7FC00000.
+
+    Raises
+    ------
+    TypeError
+        If a or w is neither kind of tensor, or an option is not a string.
+    ValueError
+        For an unknown option, an operand that is not 2-D or blocked along the wrong axis, or where the operands differ
+        in the number of K blocks or in K.
+    """
+    check_choice("acc", acc, ACCUMULATIONS)
+    check_choice("subnormals", subnormals, SUBNORMALS)
+    ta, tw = _tensor("a", a, 1), _tensor("w", w, 0)
+    if ta.blocks != tw.blocks:
+        raise ValueError(f"a and w must have the same number of K blocks, not {ta.blocks} and {tw.blocks}")
+    if ta.shape[1] != tw.shape[0]:
+        raise ValueError(f"a and w must have the same K, not {ta.shape[1]} and {tw.shape[0]}")
+
+    a = a if isinstance(a, Operand) else prepare(a)
+    w = w if isinstance(w, Operand) else prepare(w)
+    result = np.empty((ta.rows, tw.rows), np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in _panels(ta.rows, _PANEL_ROWS):
+            for columns in _panels(tw.rows, _PANEL_COLUMNS):
+                result[rows, columns] = _panel(a, w, rows, columns, subnormals == "ftz")
+    bits = result.view(np.uint32)
+    bits[a.nan] = CANONICAL_NAN
+    bits[:, w.nan] = CANONICAL_NAN
+    bits[np.isnan(result)] = CANONICAL_NAN  # Inf - Inf has its sign set on some machines
+    return result
+
+
+def _tensor(name: str, operand: MXTensor | Operand, axis: int) -> MXTensor:
+    t = operand.tensor if isinstance(operand, Operand) else operand
+    if not isinstance(t, MXTensor):
+        raise TypeError(f"{name} must be an MXTensor, not {type(operand).__name__}")
+    if len(t.shape) != 2 or t.axis != axis:
+        raise ValueError(f"{name} must be 2-D and blocked along axis {axis}, not {len(t.shape)}-D along axis {t.axis}")
+    return t
+
+
+def _panels(length: int, step: int) -> list[slice]:
+    return [slice(i, j) for i, j in pairwise([*range(0, length, step), length])]
+
+
+def window(fa: Format, fw: Format) -> tuple[int, int]:
+    """Least and greatest Ea + Eb for which float32 arithmetic within a block is exact."""
+    return EXPONENT_BIAS + 1 + fa.magnitude_bits + fw.magnitude_bits, 376
+
+
+def _panel(a: Operand, w: Operand, rows: slice, columns: slice, ftz: bool) -> np.ndarray:
+    """Outputs of some rows and columns, without the NaNs of NaN blocks."""
+    low = a.low[rows].min(axis=0) + w.low[columns].min(axis=0)
+    high = a.high[rows].max(axis=0) + w.high[columns].max(axis=0)
+    limits = np.array([window(fa, fw) for fa, fw in zip(a.tensor.formats, w.tensor.formats, strict=True)])
+    fast = (low >= limits[:, 0]) & (high <= limits[:, 1])
+
+    values_a, values_w = a.values[rows], w.values[:, columns]
+    total = np.zeros((values_a.shape[0], values_w.shape[1]), np.float32)
+    products = np.empty_like(total)
+    flush = False
+    for block in range(fast.size):
+        if fast[block]:
+            k = slice(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE)
+            np.matmul(values_a[:, k], values_w[k], out=products)
+        else:
+            products[:] = _integer_products(a, w, block, rows, columns, ftz)
+            flush = ftz
+        np.add(total, products, out=total)
+        if flush:
+            total[np.abs(total) < np.float32(_MIN_NORMAL)] = 0
+    return total
+
+
+def _integer_products(a: Operand, w: Operand, block: int, rows: slice, columns: slice, ftz: bool) -> np.ndarray:
+    """P of one K block as float64 that `float32` rounds once; values below 2^-126 become +0 with `ftz`."""
+    sums = np.matmul(a.integers(block, rows), w.integers(block, columns).T).astype(np.float64)
+    sums *= a.scale(block, rows)[:, np.newaxis]
+    sums *= w.scale(block, columns)
+    if ftz:
+        sums[np.abs(sums) < _MIN_NORMAL] = 0
+    return sums
