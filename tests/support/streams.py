@@ -8,8 +8,8 @@ A `Bench` compiles a design once; each `Bench.run` resets it and moves items thr
     bench.run(source, sink)
     assert sink.items == expected
 
-Every run checks the rules of streams at each sink: a valid payload stays, and stays the same, until it is
-accepted; and nothing more arrives after the last expected item. `Source.cycles` and `Sink.cycles` hold the cycle of each
+Every run checks the rules of streams at each sink: a valid payload stays, and stays the same, until it is accepted;
+nothing more arrives after the last expected item. `Source.cycles` and `Sink.cycles` hold the cycle of each
 transfer, so latency and throughput are exact: see `latency` and `assert_full_rate`.
 
 Patterns say when an end of a stream is willing: a string of ``0`` and ``1`` that repeats, or one of
