@@ -17,7 +17,7 @@ _MIN_NORMAL = np.uint32(0x00800000)
 # Elements converted at a time: the scratch for them then stays in a 2 MiB cache. Along K at most so many that a chunk
 # of an array blocked along its first axis reads whole lines.
 _CHUNK = 1 << 16
-_CHUNK_K = 1 << 11
+_CHUNK_K = 1 << 8
 
 # Below this shared exponent a pair's scale could pass the largest float32; such blocks are scaled in two steps. At or
 # above it an FP32 subnormal is so far below half of the last place that every rounding makes it 0.
@@ -161,14 +161,14 @@ class _Converter:
         # The exponent field of that power, modulo 256: it passes 254 only for blocks of the second step.
         fields = flags - shared_of_pairs
         fields += np.uint8((253 + self._fmt.magnitude_bits) % 256)
-        low = np.flatnonzero(shared < _LOW_EXPONENT)
-        if low.size:
-            blocks = values.reshape(-1, BLOCK_SIZE)
-            small = blocks[low]
+        low = (shared < _LOW_EXPONENT)[:, np.newaxis]
+        if low.any():
             if self._flush:
-                small[small.view(np.uint32) < _MIN_NORMAL] = 0
-            blocks[low] = small * np.float32(1 << _LOW_STEP)
-            fields.reshape(-1, PAIRS)[low] -= np.uint8(_LOW_STEP)
+                words = values.view(np.uint32)
+                np.multiply(words, words >= _MIN_NORMAL, out=words)
+            blocks = values.reshape(-1, BLOCK_SIZE)
+            np.multiply(blocks, np.where(low, np.float32(1 << _LOW_STEP), np.float32(1)), out=blocks)
+            fields.reshape(-1, PAIRS)[:] -= np.where(low, np.uint8(_LOW_STEP), np.uint8(0))
         # Each field twice, at bits 23-30 of both halves of a word: one float32 scale for each element of the pair.
         scales = self._scales[: fields.size]
         np.multiply(fields, np.uint64(0x0080000000800000), out=scales, dtype=np.uint64)

@@ -16,7 +16,8 @@ flushed. The integer way multiplies a' and b' instead, whose sums are below 2^24
 every power of two needed is exact. After it acc may be anything, and from there on every sum is checked for a
 subnormal.
 
-P may be -0 where the definition says +0, but acc is not affected: it starts at +0, and x + y is -0 only if both are.
+P may be -0 where the definition says +0, and after flushing so may acc; that affects no sum but -0, and adding +0 at
+the end makes it +0.
 """
 
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Operand:
     def integers(self, block: int, rows: slice) -> np.ndarray:
         """The integers a' = ±M * 2^(1 - D) of one K block, float32 (rows, 16)."""
         fmt = self.tensor.formats[block]
-        exponents = np.full_like(self.tensor.exponents, EXPONENT_BIAS + fmt.magnitude_bits)
+        exponents = np.broadcast_to(np.uint8(EXPONENT_BIAS + fmt.magnitude_bits), self.tensor.exponents.shape)
         return decode(self.tensor, exponents, block, block + 1)[rows, 0]
 
     def scale(self, block: int, rows: slice) -> np.ndarray:
@@ -172,15 +173,15 @@ def _panel(a: Operand, w: Operand, rows: slice, columns: slice, ftz: bool) -> np
             flush = ftz
         np.add(total, products, out=total)
         if flush:
-            total[np.abs(total) < np.float32(_MIN_NORMAL)] = 0
-    return total
+            np.multiply(total, np.abs(total) >= np.float32(_MIN_NORMAL), out=total)
+    return total + np.float32(0)
 
 
 def _integer_products(a: Operand, w: Operand, block: int, rows: slice, columns: slice, ftz: bool) -> np.ndarray:
-    """P of one K block as float64 that `float32` rounds once; values below 2^-126 become +0 with `ftz`."""
+    """P of one K block as float64, to be rounded to float32 once; what is below 2^-126 becomes ±0 with `ftz`."""
     sums = np.matmul(a.integers(block, rows), w.integers(block, columns).T).astype(np.float64)
     sums *= a.scale(block, rows)[:, np.newaxis]
     sums *= w.scale(block, columns)
     if ftz:
-        sums[np.abs(sums) < _MIN_NORMAL] = 0
+        np.multiply(sums, np.abs(sums) >= _MIN_NORMAL, out=sums)
     return sums
