@@ -1,0 +1,157 @@
+"""One dot engine, driven as its neighbours drive it, against exact arithmetic."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from golden.formats import FORMATS, MX4, MX6, MX9, Format
+from mixdit_hw.dot.engine import (
+    BLOCK_DELAY,
+    END_DELAY,
+    EXPONENT_DELAY,
+    MICRO_DELAY,
+    START_DELAY,
+    Engine,
+)
+from tests.support.blocks import Block, accumulate, random_block
+
+Tile = list[tuple[list[Block], Block]]  # per K block: T blocks of A, one of W
+
+
+def random_tile(rng: np.random.Generator, interleave: int, pairs: list[tuple[Format, Format]], **wide) -> Tile:
+    return [
+        ([random_block(rng, fa, **wide) for _ in range(interleave)], random_block(rng, fw, **wide)) for fa, fw in pairs
+    ]
+
+
+def passes_of(a: Format, w: Format) -> list[tuple[bool, bool]]:
+    """(A low, W low) of each pass, least significant first."""
+    return [(la, lw) for lw in [True, False][2 - w.digits :] for la in [True, False][2 - a.digits :]]
+
+
+class Stimulus:
+    """Values of the engine's inputs by cycle; anything not set is a bubble."""
+
+    def __init__(self) -> None:
+        self.cycles: dict[int, dict[str, int]] = {}
+
+    def set(self, cycle: int, **values: int) -> None:
+        self.cycles.setdefault(cycle, {}).update(values)
+
+
+def schedule(
+    tiles: list[Tile], interleave: int, digits: int, bubbles: np.random.Generator
+) -> tuple[Stimulus, list[int]]:
+    """Engine inputs for tiles one after the other with random bubbles, and the cycle of each tile's first result."""
+    stimulus, results, now = Stimulus(), [], 0
+
+    def hold(cycle: int, **values: int) -> None:
+        for t in range(interleave):
+            stimulus.set(cycle + t, **values)
+
+    for tile in tiles:
+        for k, (a, w) in enumerate(tile):
+            passes = passes_of(a[0].fmt, w.fmt)
+            for p, (a_low, w_low) in enumerate(passes):
+                while bubbles.random() < 0.2:
+                    stimulus.set(now, step=1)
+                    now += interleave
+                last = p == len(passes) - 1
+                stimulus.set(now, step=1)
+                hold(now, w=w.operand(w_low))
+                hold(now + MICRO_DELAY, w_micro=w.micro)
+                hold(now + BLOCK_DELAY, first=int(p == 0), shift=p % 2)
+                hold(now + START_DELAY, start=int(p == 0 and k == 0))
+                hold(now + END_DELAY, end=int(last and k == len(tile) - 1))
+                for t in range(interleave):
+                    stimulus.set(now + t, a=a[t].operand(a_low))
+                    stimulus.set(now + t + MICRO_DELAY, a_micro=a[t].micro)
+                    if last:
+                        stimulus.set(now + t + EXPONENT_DELAY, a_exponent=a[t].exponent, w_exponent=w.exponent)
+                now += interleave
+        # Inputs are registered once before the engine's latency counts.
+        results.append(now - interleave + 1 + Engine.latency)
+    return stimulus, results
+
+
+def run(engine: Engine, stimulus: Stimulus, cycles: int) -> list[int]:
+    names = ("a", "a_micro", "a_exponent", "w", "w_micro", "w_exponent", "step", "first", "shift", "start", "end")
+    out = []
+
+    async def testbench(ctx):
+        for cycle in range(cycles):
+            values = stimulus.cycles.get(cycle, {})
+            for name in names:
+                ctx.set(getattr(engine, name), values.get(name, 0))
+            ctx.set(engine.c, cycle)
+            out.append(ctx.get(engine.c_next))
+            await ctx.tick()
+
+    sim = Simulator(engine)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()
+    return out
+
+
+def check(tiles: list[Tile], interleave: int, digits: int, seed: int) -> None:
+    stimulus, results = schedule(tiles, interleave, digits, np.random.default_rng(seed))
+    out = run(Engine(interleave, digits), stimulus, results[-1] + interleave)
+    expected = {
+        start + t: accumulate([(a[t], w) for a, w in tile])
+        for tile, start in zip(tiles, results, strict=True)
+        for t in range(interleave)
+    }
+    for cycle, word in expected.items():
+        assert out[cycle] == word, f"cycle {cycle}: {out[cycle]:08x}, not {word:08x}"
+    for cycle in range(1, len(out)):
+        if cycle not in expected:
+            assert out[cycle] == cycle - 1, "the result chain does not pass on what comes from below"
+
+
+@pytest.mark.parametrize("interleave", [4, 5, 7])
+def test_random_formats(interleave):
+    seed = 10 + interleave
+    rng = np.random.default_rng(seed)
+    formats = list(FORMATS.values())
+    tiles = []
+    for _ in range(8):
+        pairs = [(formats[rng.integers(3)], formats[rng.integers(3)]) for _ in range(rng.integers(1, 9))]
+        tiles.append(random_tile(rng, interleave, pairs, spread=int(rng.choice([1, 4, 12, 40]))))
+    check(tiles, interleave, 2, seed)
+
+
+def test_range():
+    """Products around the least and the largest FP32 exponent."""
+    rng = np.random.default_rng(1)
+    pairs = [(MX9, MX9), (MX6, MX6), (MX9, MX6), (MX4, MX9)]
+    check([random_tile(rng, 4, pairs, centre=c, spread=6) for c in (63, 64, 190, 191, 5, 250) * 2], 4, 2, 1)
+
+
+def test_largest_sums():
+    """Every element at its largest magnitude: the widest partial sums, of either sign, for all format pairs."""
+
+    def full(fmt: Format, negative: int) -> Block:
+        return Block(fmt=fmt, exponent=127, micro=0, signs=(negative,) * 16, magnitudes=(fmt.max_magnitude,) * 16)
+
+    formats = FORMATS.values()
+    tiles = [[([full(a, 0)] * 4, full(w, sign))] * 2 for a in formats for w in formats for sign in (0, 1)]
+    check(tiles, 4, 2, 0)
+
+
+@pytest.mark.parametrize("formats", [(MX6, MX4), (MX4,)])
+def test_one_digit(formats):
+    """An engine without MX9 has no low digits."""
+    rng = np.random.default_rng(7)
+    tiles = []
+    for _ in range(10):
+        pairs = [(formats[rng.integers(len(formats))], formats[rng.integers(len(formats))]) for _ in range(6)]
+        tiles.append(random_tile(rng, 4, pairs, spread=8))
+    check(tiles, 4, 1, 7)
+
+
+def test_arguments():
+    with pytest.raises(ValueError, match=r"^interleave must be at least 4, not 3$"):
+        Engine(3, 2)
+    with pytest.raises(ValueError, match=r"^digits must be 1 or 2, not 3$"):
+        Engine(4, 3)
