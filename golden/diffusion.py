@@ -1,0 +1,147 @@
+"""Sampling from a DiT: noise schedules and the DDIM/DDPM sampler with classifier-free guidance.
+
+Sources: Ho et al., "Denoising Diffusion Probabilistic Models" (2020); Nichol and Dhariwal, "Improved Denoising
+Diffusion Probabilistic Models" (2021) for the cosine schedule; Song et al., "Denoising Diffusion Implicit Models"
+(2021), equations 12 and 16; Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .dit import DiT, Gemm, matmul
+
+SCHEDULES = ("cosine", "linear")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Noise over time: x_t = sqrt(alpha_bar_t) * x_0 + sqrt(1 - alpha_bar_t) * noise.
+
+    Parameters
+    ----------
+    name
+        ``cosine``, or ``linear`` (beta from 0.1/steps to 20/steps: 1e-4 to 0.02 for 1000 steps).
+    steps
+        Timesteps 0 to steps - 1 that the model was trained on; at least 20.
+
+    Raises
+    ------
+    TypeError
+        A value is of the wrong kind.
+    ValueError
+        A value is out of range.
+    """
+
+    name: str = "linear"
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.steps, int) or isinstance(self.steps, bool):
+            raise TypeError(f"steps must be an integer, not {self.steps!r}")
+        if self.steps < 20:
+            raise ValueError(f"steps must be at least 20, not {self.steps}")
+        if self.name not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {self.name!r}")
+
+    def alpha_bar(self) -> np.ndarray:
+        """Signal power left at each timestep, float64 (steps,), falling."""
+        if self.name == "linear":
+            beta = np.linspace(0.1 / self.steps, 20 / self.steps, self.steps)
+        else:
+            f = np.cos((np.arange(self.steps + 1) / self.steps + 0.008) / 1.008 * np.pi / 2) ** 2
+            beta = np.minimum(1 - f[1:] / f[:-1], 0.999)
+        return np.cumprod(1 - beta)
+
+    def timesteps(self, count: int) -> np.ndarray:
+        """``count`` evenly spaced timesteps from the noisiest to 0, int64; ValueError unless 2 <= count <= steps."""
+        if not 2 <= count <= self.steps:
+            raise ValueError(f"count must be 2 to {self.steps}, not {count}")
+        return np.round(np.linspace(self.steps - 1, 0, count)).astype(np.int64)
+
+
+def denoise(
+    model: DiT,
+    schedule: Schedule,
+    labels: Sequence[int],
+    *,
+    steps: int = 50,
+    guidance: float = 1.5,
+    eta: float = 0.0,
+    clip: float | None = 1.0,
+    seed: int = 0,
+    gemm: Gemm = matmul,
+) -> Iterator[np.ndarray]:
+    """Sample images, one step at each iteration.
+
+    Parameters
+    ----------
+    model, schedule
+        What to sample from.
+    labels
+        Class of each of the B images.
+    steps
+        Steps to take, 2 to ``schedule.steps``.
+    guidance
+        Weight g of the conditional prediction: null + g * (conditional - null), on all channels of the noise; at 1
+        the null class is not evaluated, otherwise a step evaluates 2*B images, the conditional ones first.
+    eta
+        0 is DDIM, which draws noise only for the start; 1 is DDPM (with the smaller of its two variances).
+    clip
+        Bound of the predicted clean image's magnitude, or None for latents, which have no bound.
+    seed
+        Image i draws its noise from the generator of (seed, i), whatever the others are.
+    gemm
+        Used for every matrix product of the model.
+
+    Yields
+    ------
+    The images (B, C, S, S) after each step, float32; the last one is the sample.
+
+    Raises
+    ------
+    ValueError
+        No labels, or a number out of range.
+    """
+    if len(labels) == 0:
+        raise ValueError("labels must name at least one image")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be 0 to 1, not {eta}")
+    cfg = model.config
+    shape = (cfg.in_channels, cfg.input_size, cfg.input_size)
+    noise = [np.random.default_rng([seed, i]) for i in range(len(labels))]
+    times = schedule.timesteps(steps)
+    alpha_bar = np.append(schedule.alpha_bar()[times], 1.0)
+    y = np.asarray(labels, np.int64)
+    x = np.stack([g.standard_normal(shape, np.float32) for g in noise])
+    for i, t in enumerate(times):
+        now, later = float(alpha_bar[i]), float(alpha_bar[i + 1])
+        eps = _predict_noise(model, x, int(t), y, guidance, gemm)
+        clean = (x - (1 - now) ** 0.5 * eps) * now**-0.5
+        if clip is not None:
+            clean = np.clip(clean, -clip, clip)
+            eps = (x - now**0.5 * clean) * (1 - now) ** -0.5
+        sigma = eta * ((1 - later) / (1 - now) * (1 - now / later)) ** 0.5
+        x = later**0.5 * clean + max(1 - later - sigma**2, 0.0) ** 0.5 * eps
+        if sigma > 0:
+            x += sigma * np.stack([g.standard_normal(shape, np.float32) for g in noise])
+        yield x
+
+
+def sample(model: DiT, schedule: Schedule, labels: Sequence[int], **options: Any) -> np.ndarray:
+    """The last images of `denoise`, which takes the same arguments."""
+    *_, images = denoise(model, schedule, labels, **options)
+    return images
+
+
+def _predict_noise(model: DiT, x: np.ndarray, t: int, y: np.ndarray, guidance: float, gemm: Gemm) -> np.ndarray:
+    """The guided noise of images (B, C, S, S); a learned variance is dropped."""
+    channels = model.config.in_channels
+    if guidance == 1:
+        return model(x, np.full(len(x), t), y, gemm)[:, :channels]
+    null = np.full_like(y, model.config.classes)
+    both = model(np.concatenate([x, x]), np.full(2 * len(x), t), np.concatenate([y, null]), gemm)[:, :channels]
+    conditional, unconditional = np.split(both, 2)
+    return unconditional + guidance * (conditional - unconditional)

@@ -1,0 +1,229 @@
+"""Mixed-precision policies: which format each operand of each matrix product of a DiT has.
+
+The scheme is that of MixDiT: activations in a narrow format but for the channels of greatest magnitude, which are MX9;
+weights in a narrow format, and the weights that meet outliers in a format of their own. In attention both operands are
+activations, and precision is chosen by head.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from .capture import Peaks
+from .checks import check_choice, check_integer
+from .codec import NONFINITE, ROUNDINGS, SUBNORMALS, quantize
+from .dit import HEAD_PRODUCT, DiTConfig, matmul
+from .formats import FORMATS
+from .gemm import Operand, gemm, prepare
+from .outlier import ORDERS, repeat_outliers, split_outliers, top_channels
+from .tensor import MXTensor
+
+OUTLIER_FORMAT = "mx9"
+
+# Conditioning and the two ends of the network: once an image, or of no size, and outside of the transformer blocks.
+EXEMPT = ("x_embedder.*", "t_embedder.*", "*.adaLN_modulation.*", "final_layer.*")
+
+_FORMATS = ("inlier_format", "weight_format", "outlier_weight_format")
+_CHOICES = {"rounding": ROUNDINGS, "subnormals": SUBNORMALS, "nonfinite": NONFINITE, "order": ORDERS}
+_INDICES = ("outliers", "heads")
+
+
+def _nothing() -> Mapping[str, tuple[int, ...]]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Formats of a DiT's matrix products; without outliers and heads, the same for all.
+
+    Parameters
+    ----------
+    inlier_format
+        Format of activations, in attention of both operands.
+    weight_format
+        Format of weights.
+    outlier_weight_format
+        Format of the weights' rows that meet outlier channels.
+    outliers
+        Outlier channels of linear layers, by name; these channels of the activations are MX9.
+    heads
+        Heads of attentions (``blocks.N.attn``) whose products have both operands in MX9.
+    order
+        Stored order with outliers, ``in-place`` or ``gathered``.
+    rounding, subnormals, nonfinite
+        Options of `golden.quantize`.
+    exempt
+        Patterns (``*`` matches anything) of products that stay float32; by default all but those of the transformer
+        blocks' attention and MLP.
+
+    Raises
+    ------
+    TypeError
+        A value is of the wrong kind.
+    ValueError
+        For an unknown format or option, or indices that are negative or not distinct.
+    """
+
+    inlier_format: str = "mx6"
+    weight_format: str = "mx6"
+    outlier_weight_format: str = "mx6"
+    outliers: Mapping[str, tuple[int, ...]] = field(default_factory=_nothing)
+    heads: Mapping[str, tuple[int, ...]] = field(default_factory=_nothing)
+    order: str = "in-place"
+    rounding: str = "nearest-even"
+    subnormals: str = "flush"
+    nonfinite: str = "nan"
+    exempt: tuple[str, ...] = EXEMPT
+
+    def __post_init__(self) -> None:
+        for name in _FORMATS:
+            check_choice(name, getattr(self, name), tuple(FORMATS))
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name in _INDICES:
+            object.__setattr__(self, name, _check_indices(name, getattr(self, name)))
+        if isinstance(self.exempt, str) or not all(isinstance(p, str) for p in self.exempt):
+            raise TypeError(f"exempt must be a list of patterns, not {self.exempt!r}")
+        object.__setattr__(self, "exempt", tuple(self.exempt))
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options of `golden.quantize`."""
+        return {name: getattr(self, name) for name in ("rounding", "subnormals", "nonfinite")}
+
+    def is_exempt(self, name: str) -> bool:
+        """Whether the product of that name stays float32."""
+        return any(fnmatchcase(name, pattern) for pattern in self.exempt)
+
+    def check(self, config: DiTConfig) -> None:
+        """Raise ValueError if a name or an index of the outliers or heads is none of that DiT's."""
+        channels = {name: inputs for name, (inputs, _) in config.linear_layers().items()}
+        heads = {f"blocks.{n}.attn": config.heads for n in range(config.depth)}
+        for name, sizes in (("outliers", channels), ("heads", heads)):
+            for key, indices in getattr(self, name).items():
+                if key not in sizes:
+                    raise ValueError(f"{name} must name layers of the model, not {key!r}")
+                if indices and indices[-1] >= sizes[key]:
+                    raise ValueError(f"{name} of {key!r} must be 0 to {sizes[key] - 1}, not {indices[-1]}")
+
+    def quantize_a(self, name: str, a: np.ndarray) -> MXTensor:
+        """The left operand (M, K) of a product that is not exempt, in stored order."""
+        channels = self.outliers.get(name, ())
+        fmt = self._head_format(name) or self.inlier_format
+        return split_outliers(a, channels, fmt, OUTLIER_FORMAT, axis=1, order=self.order, **self.options)
+
+    def quantize_w(self, name: str, w: np.ndarray) -> MXTensor:
+        """The right operand (K, N) of a product that is not exempt, in stored order."""
+        fmt = self._head_format(name)
+        if fmt is not None:
+            return quantize(w, fmt, axis=0, **self.options)
+        channels, formats = self.outliers.get(name, ()), (self.weight_format, self.outlier_weight_format)
+        return repeat_outliers(w, channels, *formats, axis=0, order=self.order, **self.options)
+
+    def _head_format(self, name: str) -> str | None:
+        """Format of both operands of a head's product; None for a linear layer."""
+        match = HEAD_PRODUCT.fullmatch(name)
+        if match is None:
+            return None
+        return OUTLIER_FORMAT if int(match["head"]) in self.heads.get(match["layer"], ()) else self.inlier_format
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in the order of the fields."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in _INDICES:
+            plain[name] = {key: list(indices) for key, indices in plain[name].items()}
+        return plain | {"exempt": list(self.exempt)}
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> "Policy":
+        """Build from plain values; ValueError for a key that is no field."""
+        known = [f.name for f in fields(cls)]
+        for key in d:
+            if key not in known:
+                raise ValueError(f"unknown policy field {key!r}; known are {', '.join(known)}")
+        return cls(**d)
+
+    def to_json(self) -> str:
+        """JSON text that `from_json` reads back."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Policy":
+        """Read JSON; ValueError where it is malformed."""
+        d = json.loads(text)
+        if not isinstance(d, dict):
+            raise ValueError(f"policy must be a JSON object, not {d!r}")
+        return cls.from_dict(d)
+
+
+def _check_indices(name: str, value: Any) -> Mapping[str, tuple[int, ...]]:
+    """The value as a read-only mapping to ascending tuples."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must map names to indices, not {value!r}")
+    checked = {}
+    for key, indices in value.items():
+        if not isinstance(indices, list | tuple | np.ndarray):
+            raise TypeError(f"{name} of {key!r} must be a list of indices, not {indices!r}")
+        numbers = tuple(sorted(check_integer(f"{name} of {key!r}", i) for i in indices))
+        if len(set(numbers)) != len(numbers) or (numbers and numbers[0] < 0):
+            raise ValueError(f"{name} of {key!r} must be distinct and not negative, not {list(numbers)}")
+        checked[key] = numbers
+    return MappingProxyType(checked)
+
+
+def calibrate(peaks: Peaks, amount: int | str, heads: int | str = 0, **settings: Any) -> Policy:
+    """Choose outliers by what a calibration run met.
+
+    Parameters
+    ----------
+    peaks
+        Hook of a run in float32 over all timesteps.
+    amount
+        Outlier channels of each linear layer: a number, or ``"P%"`` of them; ties go to the lower index.
+    heads
+        Heads of each attention in MX9, likewise.
+    settings
+        Other fields of the policy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `outlier.outlier_count` and `Policy` do.
+    """
+    policy = Policy(**settings)
+    channels = {name: peak for name, peak in peaks.channels.items() if not policy.is_exempt(name)}
+    return replace(
+        policy,
+        outliers={name: tuple(top_channels(peak, amount).tolist()) for name, peak in channels.items()},
+        heads={name: tuple(top_channels(peak, heads).tolist()) for name, peak in peaks.heads.items()},
+    )
+
+
+class MXGemm:
+    """A `Gemm` that multiplies as the hardware does, bit for bit, under a policy.
+
+    Read-only right operands, which a DiT's weights are, are converted once; the same object serves one model.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._weights: dict[str, tuple[np.ndarray, Operand]] = {}
+
+    def __call__(self, name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
+        """Convert both operands and multiply them; float32 for the exempt."""
+        if self.policy.is_exempt(name):
+            return matmul(name, a, w)
+        return gemm(self.policy.quantize_a(name, a), self._weight(name, w))
+
+    def _weight(self, name: str, w: np.ndarray) -> Operand:
+        known, operand = self._weights.get(name, (None, None))
+        if operand is None or known is not w:
+            operand = prepare(self.policy.quantize_w(name, w))
+            if not w.flags.writeable:
+                self._weights[name] = (w, operand)
+        return operand
