@@ -1,0 +1,1 @@
+"""Runs the generated accelerator on whole GEMMs, in three simulators, against the golden model."""

@@ -1,0 +1,31 @@
+"""Failures that end a command, each with the exit status that it stands for."""
+
+
+class MixditError(Exception):
+    """A failure that is told to the user in one line."""
+
+    exit_status = 3
+
+
+class CheckError(MixditError):
+    """Something was computed and found wrong: hardware and golden model differ, or the hardware hangs."""
+
+    exit_status = 1
+
+
+class InputError(MixditError, ValueError):
+    """Wrong usage or a bad input file; the text names the option, file or number at fault."""
+
+    exit_status = 2
+
+
+class ToolError(MixditError):
+    """A tool is missing, failed or was killed."""
+
+    exit_status = 3
+
+
+class OutputError(MixditError):
+    """An output cannot be written."""
+
+    exit_status = 3

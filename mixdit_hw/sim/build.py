@@ -1,0 +1,138 @@
+"""Compiles a design and its bench once, and keeps the result under a digest of everything that went into it."""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import OutputError
+from ..params import Params
+from .bench import FEEDER, TOP, bench_verilog
+from .process import run_tool
+from .tools import IcarusTools, VerilatorTools, cocotb_library, digest, find_icarus, find_verilator
+
+# Modules that Verilator keeps apart, so that it compiles each once instead of once for each instance.
+_KEPT_MODULES = ("mixdit_engine",)
+_NO_INLINE_FROM = 16  # instances of a module from which that pays
+_TIMEOUT_S = 3600
+
+
+def build(engine: str, design: str, params: Params, build_dir: Path) -> Path:
+    """Return the executable for an emitted design, compiling it only where no earlier build has the same digest.
+
+    Safe with several processes at once: one compiles, the others wait. A build is moved into place only when
+    complete, so one that was killed leaves nothing that could be mistaken for a result.
+
+    Parameters
+    ----------
+    engine
+        ``verilator`` or ``icarus``.
+    design
+        Emitted Verilog whose top is ``mixdit_core``.
+    params
+        Parameters of that design.
+    build_dir
+        Folder of all builds; made if it does not exist.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing, fails or is killed.
+    OutputError
+        The folder cannot be written.
+    """
+    tools = find_verilator() if engine == "verilator" else find_icarus()
+    bench = bench_verilog(params)
+    control = _control_file(design)
+    key = f"{engine}-{digest(design, bench, FEEDER.read_text(), control, tools.versions())}"
+    target = build_dir / key
+    program = target / ("simulation" if engine == "verilator" else "simulation.vvp")
+    try:
+        build_dir.mkdir(parents=True, exist_ok=True)
+        if program.is_file():
+            return program
+        with _locked(build_dir / f"{key}.lock"):
+            if program.is_file():
+                return program
+            work = build_dir / f"{key}.partial"
+            for stale in (work, target):
+                if stale.exists():
+                    shutil.rmtree(stale)
+            work.mkdir()
+            for name, text in {"design.v": design, "bench.v": bench, "control.vlt": control}.items():
+                (work / name).write_text(text)
+            shutil.copyfile(FEEDER, work / "feeder.v")
+            if isinstance(tools, VerilatorTools):
+                _build_verilator(tools, work, work / program.name)
+            else:
+                _build_icarus(tools, work, work / program.name)
+            os.replace(work, target)
+    except OSError as e:
+        raise OutputError(f"cannot write the simulation build in {str(build_dir)!r}: {e.strerror}") from None
+    return program
+
+
+def _control_file(design: str) -> str:
+    """Verilator's control file: which modules of the design to keep apart."""
+    lines = ["`verilator_config"]
+    for module in re.findall(r"^module (\w+)", design, re.MULTILINE):
+        if len(re.findall(rf"^\s*{module} ", design, re.MULTILINE)) >= _NO_INLINE_FROM:
+            lines.append(f'no_inline -module "{module}"')
+    return "\n".join(lines) + "\n"
+
+
+def _build_verilator(tools: VerilatorTools, work: Path, program: Path) -> None:
+    libraries, library = cocotb_library("verilator")
+    from cocotb_tools import config
+
+    verilate = [
+        *(tools.verilator, "--cc", "--exe", "--vpi", "--no-timing", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
+        *("--x-assign", "unique", "--x-initial", "unique", "--prefix", "Vtop", "--top-module", TOP),
+        *("-Mdir", str(work / "obj"), "-o", str(program.resolve())),
+        *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -l{library.stem.removeprefix('lib')}"),
+        str(Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"),
+        *(str(work / name) for name in ("control.vlt", "feeder.v", "design.v", "bench.v")),
+    ]
+    log, objects = work / "build.log", work / "obj"
+    run_tool(verilate, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what="verilator")
+    runtime = work.parent / f"verilator-runtime-{digest(tools.versions())}"
+    if runtime.is_dir():
+        for path in runtime.iterdir():
+            shutil.copyfile(path, objects / path.name)  # with a new date, so that make takes it
+    jobs = str(min(4, os.cpu_count() or 1))
+    make = [tools.make, "-C", str(objects), "-f", "Vtop.mk", "-j", jobs, *tools.make_settings()]
+    run_tool(make, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what="the C++ build of the simulation")
+    _keep_runtime(objects, runtime)
+    shutil.rmtree(objects)
+
+
+def _keep_runtime(objects: Path, runtime: Path) -> None:
+    """Keep Verilator's own objects, which take longer to compile than a small design and are the same for all."""
+    with _locked(runtime.with_name(f"{runtime.name}.lock")):
+        if runtime.is_dir():
+            return
+        work = runtime.with_name(f"{runtime.name}.partial")
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        for path in objects.glob("verilated*.o"):
+            shutil.copyfile(path, work / path.name)
+        os.replace(work, runtime)
+
+
+def _build_icarus(tools: IcarusTools, work: Path, program: Path) -> None:
+    compile_ = [
+        *(tools.iverilog, "-g2012", "-s", TOP, "-o", str(program)),
+        *(str(work / name) for name in ("feeder.v", "design.v", "bench.v")),
+    ]
+    run_tool(compile_, log=work / "build.log", env=None, timeout=_TIMEOUT_S, what="iverilog")
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file; the system gives it back when the process ends, however it ends."""
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
