@@ -25,7 +25,7 @@ class Engine(wiring.Component):
     """Dot products of T interleaved outputs, one digit pass of one of them in each cycle.
 
     A flows from left to right, one register per engine; W flows from top to bottom and is held for the T cycles of a
-    step, in which A brings one row for each of the T outputs. Block sums are exact integers (`BlockSum`); a finished one
+    step, in which A brings a row for each of the T outputs. Block sums are exact integers (`BlockSum`); a finished one
     is added to its output's FP32 accumulator (docs/numerics.md, Accumulation). The accumulators are the pipeline
     registers of the FP32 adder: with T at least its latency, an output's sum is there just when its next product is.
 

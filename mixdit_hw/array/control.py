@@ -1,0 +1,60 @@
+"""What the sequencer tells the array about each step, and how a block's digits leave a memory."""
+
+from amaranth import *
+from amaranth.lib import data
+
+from golden.formats import BLOCK_SIZE, DIGIT_BITS
+
+from ..dot.operand import OPERAND_BITS
+
+
+class ControlLayout(data.StructLayout):
+    """One step of T cycles: which block each side reads, and what its digit pass means.
+
+    A step without ``valid`` is a bubble; its address is that of the block that comes next, so that the address of the
+    last feeder always tells which entries are free.
+
+    Fields
+    ------
+    address : address_bits
+        First entry of the block, with one bit more than the memory's address, so that full and empty differ.
+    low : 1
+        Take the low digits.
+    valid : 1
+        A digit pass enters.
+    last : 1
+        It finishes its block: the exponents count.
+    first, shift, start, end : 1
+        As of `Engine`; zero in a bubble. Only A's side carries them.
+    """
+
+    def __init__(self, address_bits: int) -> None:
+        super().__init__(
+            {
+                "address": address_bits,
+                "low": 1,
+                "valid": 1,
+                "last": 1,
+                "first": 1,
+                "shift": 1,
+                "start": 1,
+                "end": 1,
+            }
+        )
+
+
+def pointer_bits(depth: int) -> int:
+    """Bits of a pointer into a memory of that depth (a power of two), with the bit that tells full from empty."""
+    return depth.bit_length()
+
+
+def take_digits(block: data.View, low: Value, valid: Value, magnitude_bits: int) -> Value:
+    """High or low digits of a block in a container of that width, with its signs; zero without ``valid``."""
+    digits, signs = [], []
+    for i in range(BLOCK_SIZE):
+        element = block.elements[i]
+        scaled = Cat(Const(0, 2 * DIGIT_BITS - magnitude_bits), element.magnitude)
+        high = scaled[DIGIT_BITS:]
+        digits.append(Mux(low, scaled[:DIGIT_BITS], high) if magnitude_bits > DIGIT_BITS else high)
+        signs.append(element.sign)
+    return Cat(*digits, *signs) & valid.replicate(OPERAND_BITS)
