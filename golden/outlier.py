@@ -9,6 +9,7 @@ Accumulation):
 Each run is padded to whole blocks, and channels keep ascending order.
 """
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -20,6 +21,8 @@ from .formats import Format
 from .tensor import MXTensor, concat
 
 ORDERS = ("in-place", "gathered")
+
+_PERCENTAGE = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)%")
 
 
 def channel_magnitudes(x: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -45,13 +48,10 @@ def outlier_count(amount: int | str, channels: int) -> int:
         If it is a string without a percentage, or not within 0 to all channels.
     """
     if isinstance(amount, str):
-        try:
-            if not amount.endswith("%"):
-                raise ValueError
-            percent = Fraction(amount[:-1])
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f"amount must be a number of channels or a percentage, not {amount!r}") from None
-        if not 0 <= percent <= 100:
+        if not _PERCENTAGE.fullmatch(amount):
+            raise ValueError(f"amount must be a number of channels or a percentage, not {amount!r}")
+        percent = Fraction(amount[:-1])
+        if percent > 100:
             raise ValueError(f"amount must be 0% to 100%, not {amount!r}")
         return int(percent * channels / 100)
     number = check_integer("amount", amount)
