@@ -1,6 +1,6 @@
 """The core: streams of blocks and tile commands in, FP32 results out."""
 
-from amaranth import *
+from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out

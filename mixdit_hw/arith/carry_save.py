@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import *
+from amaranth.hdl import Cat, Const, Value
 
 
 def carry_save(operands: Sequence[Value], width: int, carry_ins: Sequence[Value] = ()) -> tuple[Value, Value]:

@@ -1,6 +1,6 @@
 """Pipelined FP32 adder: round to nearest even, subnormals flushed to +0."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -48,9 +48,8 @@ class FP32Add(wiring.Component):
 
     latency = 4
 
-    a: In(32)
-    b: In(32)
-    o: Out(32)
+    def __init__(self) -> None:
+        super().__init__({"a": In(32), "b": In(32), "o": Out(32)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -1,6 +1,6 @@
 """Leading-zero count."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Const, Mux, Value
 
 
 def leading_zeros(x: Value) -> Value:

@@ -1,7 +1,6 @@
 """Pipeline registers without reset."""
 
-from amaranth import *
-from amaranth.hdl import ValueLike
+from amaranth.hdl import Module, Signal, Value, ValueLike
 
 
 def register(m: Module, value: ValueLike, name: str, cycles: int = 1) -> Signal:

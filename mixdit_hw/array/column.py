@@ -1,6 +1,6 @@
 """The feeder of one column of the array: W's memory."""
 
-from amaranth import *
+from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out

@@ -1,6 +1,6 @@
 """What the sequencer tells the array about each step, and how a block's digits leave a memory."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Const, Mux, Value
 from amaranth.lib import data
 
 from golden.formats import BLOCK_SIZE, DIGIT_BITS

@@ -1,6 +1,6 @@
 """Results out of the array: write control of a segment, the memory of a lane, the reader of all lanes."""
 
-from amaranth import *
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out

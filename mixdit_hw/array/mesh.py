@@ -1,6 +1,6 @@
 """The array: R x C dot engines between their feeders and the result lanes."""
 
-from amaranth import *
+from amaranth.hdl import Const, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 

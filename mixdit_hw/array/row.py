@@ -1,6 +1,6 @@
 """The feeder of one row of the array: A's memory and the skew of its control."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out

@@ -1,6 +1,6 @@
 """From pair sums to the exact integer dot product of a block pair, over its digit passes."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 

@@ -1,6 +1,6 @@
 """The dot engine: sixteen lanes, digit passes, FP32 accumulation of T interleaved outputs."""
 
-from amaranth import *
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 

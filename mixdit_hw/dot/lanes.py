@@ -1,6 +1,6 @@
 """Sixteen digit multipliers, added in pairs."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,10 +34,15 @@ class Lanes(wiring.Component):
 
     latency = 1
 
-    a: In(DigitsLayout())
-    w: In(DigitsLayout())
-    pairs: Out(data.ArrayLayout(PAIR_BITS, PAIRS))
-    signs: Out(PAIRS)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "a": In(DigitsLayout()),
+                "w": In(DigitsLayout()),
+                "pairs": Out(data.ArrayLayout(PAIR_BITS, PAIRS)),
+                "signs": Out(PAIRS),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -1,6 +1,6 @@
 """From the exact integer sum of a block pair to the FP32 word that is added to the accumulator."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 

@@ -1,6 +1,6 @@
 """Counters that say how busy the array is."""
 
-from amaranth import *
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 

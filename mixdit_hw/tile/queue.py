@@ -1,6 +1,6 @@
 """Pointers of an operand memory: where to write, which block comes next, and whether it is complete."""
 
-from amaranth import *
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out

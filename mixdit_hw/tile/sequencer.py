@@ -1,6 +1,6 @@
 """The sequencer: which digit pass enters the array in each step."""
 
-from amaranth import *
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 

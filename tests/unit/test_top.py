@@ -40,7 +40,7 @@ def random_tiles(rng: np.random.Generator, params: Params, count: int, blocks: i
     return [random_tile(rng, params, [pair() for _ in range(rng.integers(1, blocks + 1))]) for _ in range(count)]
 
 
-def beat(blocks: list[Block], magnitude_bits: int) -> dict:
+def beat(blocks: list[Block], magnitude_bits: int) -> int:
     width = 16 + 16 * (magnitude_bits + 1)
     bits = sum(block.container(magnitude_bits) << i * width for i, block in enumerate(blocks))
     return bits | blocks[0].fmt.code << len(blocks) * width
