@@ -1,11 +1,13 @@
 """Flat, readable ports of a component's signature.
 
-A stream member ``a`` becomes ``a_valid``, ``a_ready`` and one port for each first-level field of its payload's struct
-(``a_blocks``, ``a_format``), or ``a_payload`` where the payload is no struct. Every other member keeps its path,
-joined by single underscores (``digits``, ``row_0_valid``), with its bits as they are. Constants (the ready of a
-stream that is always ready) and members of no bits have no port.
+A stream member ``a`` becomes ``a_valid``, ``a_ready`` and one port for each first-level field of its payload's
+struct (``a_blocks``, ``a_format``), or ``a_payload`` where the payload is no struct. Every other member keeps its
+path, joined by single underscores (``digits``, ``row_0_valid``), with its bits as they are. Constants (the ready of
+a stream that is always ready) and members of no bits have no port. A name that is a reserved word takes an underscore
+at its end.
 """
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +39,10 @@ class Port:
         The component drives it.
     signed
         The member's shape is signed; the port carries the same bits.
-    meaning
-        What the port carries, in words: role in its stream and layout, least significant field first.
+    stream
+        The stream that it is part of, or "".
+    layout
+        Its bits, see `describe_shape`.
     """
 
     name: str
@@ -48,7 +52,8 @@ class Port:
     whole: bool
     output: bool
     signed: bool
-    meaning: str
+    stream: str
+    layout: str
 
     def value(self, component: Any) -> Value:
         """The port's bits in that component."""
@@ -77,6 +82,18 @@ def describe_shape(shape: Any) -> str:
     return f"{'s' if shape.signed else 'u'}{shape.width}"
 
 
+def member_meanings(component: type) -> dict[str, str]:
+    """What the section "Members" of a component's docstring says of each member, in one line."""
+    section = re.search(r"^Members\n-+\n(.*?)(?:\n\n\w+\n-+\n|\Z)", inspect.getdoc(component) or "", re.M | re.S)
+    meanings = {}
+    for entry in re.split(r"\n(?=\S)", section[1]) if section else ():
+        head, _, text = entry.partition("\n")
+        for declaration in re.split(r"(?<=\)), ", head):
+            for name in declaration.partition(" : ")[0].split(", "):
+                meanings[name.strip()] = " ".join(text.split())
+    return meanings
+
+
 def flatten_ports(component: wiring.Component) -> tuple[Port, ...]:
     """All ports, in the order of the signature.
 
@@ -88,14 +105,12 @@ def flatten_ports(component: wiring.Component) -> tuple[Port, ...]:
     ports = tuple(_ports(component))
     seen = {"clk", "rst"}
     for port in ports:
-        if not _PLAIN.match(port.name) or port.name in VERILOG_KEYWORDS:
+        if not _PLAIN.match(port.name):
             raise ValueError(
                 f"port of {type(component).__name__} must be a plain Verilog identifier, not {port.name!r}"
             )
         if port.name in seen:
-            raise ValueError(
-                f"port of {type(component).__name__} must have a name of its own, not {port.name!r}"
-            )
+            raise ValueError(f"port of {type(component).__name__} must have a name of its own, not {port.name!r}")
         seen.add(port.name)
     return ports
 
@@ -107,26 +122,37 @@ def _ports(component: Any) -> Iterator[Port]:
         if isinstance(value, Const) or len(value) == 0:
             continue
         name = "_".join(map(str, path))
-        output = member.flow is wiring.Out
-        common = {"path": path, "output": output, "signed": value.shape().signed}
-        whole = {"start": 0, "width": len(value), "whole": True}
+        name += "_" if name in VERILOG_KEYWORDS else ""
+        is_stream = path in payload_shapes
+        is_payload = is_stream and path[-1] == "payload"
+        shape = payload_shapes[path] if is_payload else member.shape
         link = "_".join(map(str, path[:-1]))
-        if path not in payload_shapes:
-            yield Port(name=name, meaning=describe_shape(member.shape), **whole, **common)
-        elif path[-1] != "payload":
-            yield Port(name=name, meaning=f"stream {link}: {path[-1]}", **whole, **common)
-        elif isinstance(shape := payload_shapes[path], data.StructLayout):
-            for field_name, field in shape:
-                yield Port(
-                    name=f"{link}_{field_name}",
-                    meaning=f"stream {link}: {field_name}, {describe_shape(field.shape)}",
-                    start=field.offset,
-                    width=field.width,
-                    whole=False,
-                    **{**common, "signed": Shape.cast(field.shape).signed},
-                )
-        else:
-            yield Port(name=name, meaning=f"stream {link}: {describe_shape(shape)}", **whole, **common)
+        common = {
+            "path": path,
+            "output": member.flow is wiring.Out,
+            "stream": link if is_stream else "",
+        }
+        if not (is_payload and isinstance(shape, data.StructLayout)):
+            yield Port(
+                name=name,
+                start=0,
+                width=len(value),
+                whole=True,
+                signed=value.shape().signed,
+                layout=describe_shape(shape),
+                **common,
+            )
+            continue
+        for field_name, field in shape:
+            yield Port(
+                name=f"{link}_{field_name}",
+                start=field.offset,
+                width=field.width,
+                whole=False,
+                signed=Shape.cast(field.shape).signed,
+                layout=describe_shape(field.shape),
+                **common,
+            )
 
 
 def _payload_shapes(signature: wiring.Signature) -> dict[tuple[str | int, ...], Any]:

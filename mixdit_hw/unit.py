@@ -15,24 +15,26 @@ A unit is a `wiring.Component` with two more attributes::
             add_unit(m, platform, f"fifo_{r}", self.fifos[r])   # instead of m.submodules[...] = ...
 
 Where the platform is an `EmitPlatform`, the first unit of each class and key is elaborated and converted, and
-every one becomes an instance of that module; with any other platform, such as None in simulation, a unit is a plain
-submodule. A class that is used with several keys gets a module for each, named after the entries in which the keys
-differ: ``mixdit_fifo_depth4``, ``mixdit_fifo_depth16``. Keys are tuples of integers, strings and tuples of those; a
-unit without parameters has the key ().
+every one becomes an instance of that module; with any other platform, such as None in simulation, a unit is a
+plain submodule. A class that is used with several keys gets a module for each, named after the entries in which
+the keys differ: ``mixdit_fifo_depth4``, ``mixdit_fifo_depth16``. Keys are tuples of integers, strings and tuples
+of those; a unit without parameters has the key ().
 
-Rules for units: ``elaborate`` returns a Module, the clock domain is ``sync`` only, and no unit reaches into another
-but through its ports. An instance costs time by its ports' number and bits, so plain wide ports are better than
-structs where instances are many, and a grid is best built as a unit for a row and an array of rows. Units created in
-``elaborate``, not in the constructor, cost nothing in those parents that are not elaborated.
+Rules for units: ``elaborate`` returns a Module, the clock domain is ``sync`` only, and no unit reaches into
+another but through its ports. An instance costs time by its ports' number and bits, so plain wide ports are
+better than structs where instances are many. Units created in ``elaborate``, not in the constructor, cost nothing
+in those parents that are not elaborated.
 """
 
+import inspect
 from collections import Counter
 from typing import Any, Protocol, runtime_checkable
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, Value
 
-from .ports import Port, flatten_ports, member_value
+from .ports import Port, flatten_ports, member_meanings, member_value
+from .rtlil import drop_unused_clocking
 
 PREFIX = "mixdit_"
 
@@ -63,8 +65,12 @@ class UnitModule:
         Name in `rtlil` until `EmitPlatform.module_names` decides on the final one; no other module has it.
     ports
         Its ports, without clock and reset.
-    clocked
-        It has the ports ``clk`` and ``rst``.
+    clocking
+        Which of the ports ``clk`` and ``rst`` it has: those that it uses.
+    summary
+        First sentence of the unit's docstring.
+    meanings
+        What its docstring says of each member.
     latency
         The unit's ``latency``, or None where it declares none.
     children
@@ -79,7 +85,9 @@ class UnitModule:
         self.label = label
         self.signature = unit.signature
         self.ports: tuple[Port, ...] = flatten_ports(unit)
-        self.clocked = False
+        self.clocking: tuple[str, ...] = ()
+        self.summary = (inspect.getdoc(type(unit)) or "").partition("\n")[0]
+        self.meanings = member_meanings(type(unit))
         self.latency: int | None = getattr(unit, "latency", None)
         self.children: Counter[UnitModule] = Counter()
         self.rtlil = ""
@@ -103,8 +111,7 @@ class EmitPlatform:
         Raises
         ------
         TypeError
-            Not a unit, a key that is no tuple of integers, strings and tuples of those, or ``elaborate`` gives
-            no Module.
+            Not a unit, a key that is no tuple of integers, strings and such tuples, or no Module from ``elaborate``.
         ValueError
             Another class has the same ``unit_name``; a unit holds itself; another clock domain than ``sync``;
             ports that differ from those of an earlier unit of equal key, or without plain Verilog names.
@@ -113,14 +120,11 @@ class EmitPlatform:
             raise TypeError(f"unit must be a component with unit_name and unit_key, not {unit!r}")
         name, key = unit.unit_name, unit.unit_key
         if not _is_key(key):
-            raise TypeError(
-                f"unit_key of {name} must be a tuple of integers, strings and such tuples, not {key!r}"
-            )
+            raise TypeError(f"unit_key of {name} must be a tuple of integers, strings and such tuples, not {key!r}")
         owner = self._classes.setdefault(name, type(unit))
         if owner is not type(unit):
             raise ValueError(
-                f"unit_name {name!r} must belong to one class, "
-                f"not to {owner.__name__} and {type(unit).__name__}"
+                f"unit_name {name!r} must belong to one class, not to {owner.__name__} and {type(unit).__name__}"
             )
         module = self._known.get((owner, key))
         if module is None:
@@ -143,8 +147,10 @@ class EmitPlatform:
         unit._MustUse__used = True  # type: ignore[attr-defined]
         _name_signals(module, unit, f"{name}_")
         connections: list[tuple[str, str, Any]] = []
-        if module.clocked:
-            connections += [("i", "clk", ClockSignal()), ("i", "rst", ResetSignal())]
+        if "clk" in module.clocking:
+            connections.append(("i", "clk", ClockSignal()))
+        if "rst" in module.clocking:
+            connections.append(("i", "rst", ResetSignal()))
         connections += [("o" if port.output else "i", port.name, port.value(unit)) for port in module.ports]
         m.submodules[name] = Instance(module.label, *connections)
 
@@ -165,7 +171,6 @@ class EmitPlatform:
         def sync_only(domain: str) -> ClockDomain:
             if domain != "sync":
                 raise ValueError(f"clock domain of unit {module.unit_name} must be sync, not {domain!r}")
-            module.clocked = True
             return ClockDomain("sync")
 
         _name_signals(module, unit, "")
@@ -176,9 +181,8 @@ class EmitPlatform:
         if not isinstance(m, Module):
             raise TypeError(f"elaborate of unit {module.unit_name} must return a Module, not {m!r}")
         ports = [_port_signal(m, unit, port) for port in module.ports]
-        module.rtlil = rtlil.convert(
-            m, name=module.label, ports=ports, emit_src=False, missing_domain=sync_only
-        )
+        text = rtlil.convert(m, name=module.label, ports=ports, emit_src=False, missing_domain=sync_only)
+        module.rtlil, module.clocking = drop_unused_clocking(text)
 
 
 def add_unit(m: Module, platform: Any, name: str, unit: Unit) -> None:
