@@ -1,15 +1,15 @@
 """Maximum of several unsigned numbers."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 
 class Maximum(wiring.Component):
-    """Largest of ``count`` unsigned numbers of ``width`` bits, by a binary tree.
+    """Largest of ``count`` unsigned numbers of ``width`` bits, and which of them it is.
 
-    Each node walks from the top bit down and remembers which side has won; a bit of the larger number is known
-    as soon as the bits above it are, so the levels overlap: the path is about ``width + log2(count)`` steps.
+    The numbers compete from the top down, two bits at a time: those behind the best in these bits drop out. This is
+    less than half of a tree of comparators, and it tells at once who is the largest and who still led at half way.
 
     Combinational: latency none.
 
@@ -24,6 +24,10 @@ class Maximum(wiring.Component):
     -------
     i : In(ArrayLayout(width, count))
     o : Out(width)
+    equal : Out(count)
+        The numbers that are the largest.
+    upper_equal : Out(count)
+        The numbers whose top half, bits ``width // 2`` and up, is that of the largest.
 
     Raises
     ------
@@ -39,34 +43,50 @@ class Maximum(wiring.Component):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value!r}")
-        super().__init__({"i": In(data.ArrayLayout(width, count)), "o": Out(width)})
+        super().__init__(
+            {
+                "i": In(data.ArrayLayout(width, count)),
+                "o": Out(width),
+                "equal": Out(count),
+                "upper_equal": Out(count),
+            }
+        )
         self._width = width
         self._count = count
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        numbers = [self.i[k] for k in range(self._count)]
-        level = 0
-        while len(numbers) > 1:
-            pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
-            winners = [self._larger(m, a, b, f"level{level}_{k}") for k, (a, b) in enumerate(pairs)]
-            numbers = winners + numbers[2 * len(pairs) :]
-            level += 1
-        m.d.comb += self.o.eq(numbers[0])
+        leads: list[Value] = [Const(1)] * self._count
+        end = self._width  # bits from here up are settled
+        for start in self._steps():
+            leads = self._compete(m, leads, start, end)
+            if start == self._width // 2:
+                m.d.comb += self.upper_equal.eq(Cat(leads))
+            end = start
+        m.d.comb += self.equal.eq(Cat(leads))
         return m
 
-    def _larger(self, m: Module, a, b, name: str) -> Signal:
-        """The larger of two numbers, decided from the top bit down."""
-        larger = Signal(self._width, name=name)
-        a_won = b_won = None
-        for k in reversed(range(self._width)):
-            if a_won is None or b_won is None:
-                m.d.comb += larger[k].eq(a[k] | b[k])
-                a_next, b_next = a[k] & ~b[k], b[k] & ~a[k]
-            else:
-                m.d.comb += larger[k].eq((a[k] & ~b_won) | (b[k] & ~a_won))
-                a_next, b_next = a_won | (a[k] & ~b[k] & ~b_won), b_won | (b[k] & ~a[k] & ~a_won)
-            if k:
-                a_won, b_won = Signal(name=f"{name}_a{k}"), Signal(name=f"{name}_b{k}")
-                m.d.comb += [a_won.eq(a_next), b_won.eq(b_next)]
-        return larger
+    def _steps(self) -> list[int]:
+        """Lowest bit of each step of one or two bits; a step ends at the top half's lowest bit."""
+        half = self._width // 2
+        return [*range(self._width - 2, half, -2), half, *range(half - 2, 0, -2), *([0] if half else [])]
+
+    def _compete(self, m: Module, leads: list[Value], start: int, end: int) -> list[Value]:
+        """Settle bits start to end - 1 of the maximum; return who has led to here and still does."""
+        bits = [number[start:end] for number in self.i]
+        top = Signal(name=f"top{start}")
+        m.d.comb += [
+            top.eq(Cat(lead & bit[-1] for lead, bit in zip(leads, bits, strict=True)).any()),
+            self.o[end - 1].eq(top),
+        ]
+        if end - start == 2:  # the lower bit is found for both outcomes of the upper
+            with_top, without = Signal(name=f"with_top{start}"), Signal(name=f"without_top{start}")
+            m.d.comb += [
+                with_top.eq(Cat(lead & bit.all() for lead, bit in zip(leads, bits, strict=True)).any()),
+                without.eq(Cat(lead & bit[0] for lead, bit in zip(leads, bits, strict=True)).any()),
+                self.o[start].eq(Mux(top, with_top, without)),
+            ]
+        still = [Signal(name=f"leads{start}_{k}") for k in range(self._count)]
+        for k, (lead, bit) in enumerate(zip(leads, bits, strict=True)):
+            m.d.comb += still[k].eq(lead & (bit | ~self.o[start:end]).all())
+        return still

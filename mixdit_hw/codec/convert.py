@@ -1,6 +1,6 @@
 """Converter of FP32 words to blocks of MX9, MX6 or MX4."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from ..shapes import FORMAT_CODE_BITS, FP32_BITS, BlockBeatLayout
 from ..stream import StreamRegister
 
 FRACTION_BITS = 23
+HALF = EXPONENT_BITS // 2
 ROUNDING_BITS = 2
 TRUNCATE = ROUNDINGS.index("truncate")
 HALF_AWAY = ROUNDINGS.index("half-away")
@@ -32,28 +33,23 @@ class WordsLayout(data.StructLayout):
 
 
 class _WeighedLayout(data.StructLayout):
-    """A block's exponents, and significands cut to what can reach a magnitude or its guard bit."""
+    """A block's exponents, and elements cut to what can reach a magnitude or its guard bit.
+
+    ``upper_equal``: the exponent's upper half is that of the block's; ``upper_next``: it is one less; neither: the
+    element is zero in every format. The significand's top bit is there for exact subnormals only: else it is 1.
+    """
 
     def __init__(self, params: Params) -> None:
         element = data.StructLayout(
-            {"sticky": 1, "significand": params.magnitude_bits + 1, "exponent": EXPONENT_BITS, "sign": 1}
-        )
-        super().__init__(
             {
-                "exponent": EXPONENT_BITS,
-                "micro": PAIRS,
-                "elements": data.ArrayLayout(element, BLOCK_SIZE),
-                "format": FORMAT_CODE_BITS,
-                "rounding": ROUNDING_BITS,
+                "sticky": 1,
+                "significand": params.magnitude_bits + (params.subnormals == "exact"),
+                "lower": HALF,
+                "upper_equal": 1,
+                "upper_next": 1,
+                "sign": 1,
             }
         )
-
-
-class _AlignedLayout(data.StructLayout):
-    """Elements in units of the widest format's last place, with guard and sticky bits below."""
-
-    def __init__(self, params: Params) -> None:
-        element = data.StructLayout({"sticky": 1, "guard": 1, "magnitude": params.magnitude_bits, "sign": 1})
         super().__init__(
             {
                 "exponent": EXPONENT_BITS,
@@ -72,7 +68,7 @@ class Converter(wiring.Component):
     of `Params.rounding`, or chosen for each block where that is ``runtime``; `Params.subnormals` and
     `Params.nonfinite` say what becomes of such words. Magnitudes of narrower formats stand at the top.
 
-    Three stages: the block's exponent and microexponents; alignment of the elements; rounding and saturation.
+    Two stages: the block's exponent and microexponents; alignment, rounding and saturation of the elements.
     Latency `latency` cycles; throughput one block a cycle, also under backpressure.
 
     Parameters
@@ -103,10 +99,10 @@ class Converter(wiring.Component):
             }
         )
         self._params = params
+        self._shift_bits = params.magnitude_bits.bit_length()  # of shifts that leave more than the guard bit
         self._stages = (
             (self._weigh, _WeighedLayout(params)),
-            (self._align, _AlignedLayout(params)),
-            (self._round, BlockBeatLayout(1, params.magnitude_bits)),
+            (self._encode, BlockBeatLayout(1, params.magnitude_bits)),
         )
 
     @property
@@ -134,29 +130,34 @@ class Converter(wiring.Component):
     def _weigh(self, m: Module, i, o) -> None:
         """Split the words, and find the shared exponent E and the microexponents D."""
         m.submodules.maximum = maximum = Maximum(EXPONENT_BITS, BLOCK_SIZE)
+        shared = maximum.o
+        next_lower = Signal(EXPONENT_BITS - HALF)  # one less than the upper half of E
+        m.d.comb += [o.exponent.eq(shared), next_lower.eq(shared[HALF:] - 1), o.format.eq(i.format)]
         for k in range(BLOCK_SIZE):
-            self._split(m, i.words[k], o.elements[k])
-            m.d.comb += maximum.i[k].eq(o.elements[k].exponent)
-        m.d.comb += [o.exponent.eq(maximum.o), o.format.eq(i.format)]
+            element = o.elements[k]
+            exponent = self._split(m, i.words[k], element)
+            alive = exponent.any() if self._params.subnormals == "flush" else 1
+            m.d.comb += [
+                maximum.i[k].eq(exponent),
+                element.lower.eq(exponent[:HALF]),
+                element.upper_equal.eq(maximum.upper_equal[k] & alive),
+                element.upper_next.eq((exponent[HALF:] == next_lower) & alive),
+            ]
         for j in range(PAIRS):
-            pair = [o.elements[PAIR_SIZE * j + k].exponent for k in range(PAIR_SIZE)]
-            m.d.comb += o.micro[j].eq(Cat(exponent != maximum.o for exponent in pair).all())
+            m.d.comb += o.micro[j].eq(~maximum.equal[PAIR_SIZE * j :][:PAIR_SIZE].any())
         if self._params.rounding == "runtime":
             m.d.comb += o.rounding.eq(i.rounding)
-        else:
-            m.d.comb += o.rounding.eq(ROUNDINGS.index(self._params.rounding))
 
-    def _split(self, m: Module, word: Value, o) -> None:
-        """Split one word, with the options for subnormal and non-finite words."""
+    def _split(self, m: Module, word: Value, o) -> Value:
+        """Split one word, with the options for subnormal and non-finite words; return its exponent."""
         fraction, exponent, sign = word[:FRACTION_BITS], word[FRACTION_BITS:-1], word[-1]
         if self._params.nonfinite == "saturate":
             special, nan, finite = Signal(), Signal(), Signal(FP32_BITS)
+            largest = Cat(fraction | special.replicate(FRACTION_BITS), exponent[0] & ~special, exponent[1:], sign)
             m.d.comb += [
                 special.eq(exponent.all()),
                 nan.eq(special & fraction.any()),
-                finite.eq(
-                    Mux(nan, 0, Cat(fraction | special.replicate(FRACTION_BITS), exponent[0] & ~special, word[24:]))
-                ),
+                finite.eq(Mux(nan, 0, largest)),
             ]
             fraction, exponent, sign = finite[:FRACTION_BITS], finite[FRACTION_BITS:-1], finite[-1]
         significand = Cat(fraction, exponent.any())
@@ -165,69 +166,77 @@ class Converter(wiring.Component):
         low = FRACTION_BITS - self._params.magnitude_bits
         m.d.comb += [
             o.sign.eq(sign),
-            o.exponent.eq(exponent),
             o.significand.eq(significand[low:]),
             o.sticky.eq(significand[:low].any()),
         ]
+        return exponent
 
-    def _align(self, m: Module, i, o) -> None:
-        """Shift every significand right by E - D - e."""
-        m.d.comb += [
-            o.exponent.eq(i.exponent),
-            o.micro.eq(i.micro),
-            o.format.eq(i.format),
-            o.rounding.eq(i.rounding),
-        ]
-        width = self._params.magnitude_bits + 1
-        steps = range(self._params.magnitude_bits.bit_length())
-        for k in range(BLOCK_SIZE):
-            element, aligned = i.elements[k], o.elements[k]
-            # E - D - e >= 0, as E + ~e + (1 - D) in eight bits
-            distance = Signal(EXPONENT_BITS, name=f"distance{k}")
-            m.d.comb += distance.eq(i.exponent + ~element.exponent[:EXPONENT_BITS] + ~i.micro[k // PAIR_SIZE])
-            shifted, sticky = Value.cast(element.significand), element.sticky
-            for step in reversed(steps):
-                amount = 1 << step
-                before, shifted = shifted, Signal(width, name=f"shifted{k}_by{amount}")
-                m.d.comb += shifted.eq(Mux(distance[step], before[amount:], before))
-                sticky = sticky | (distance[step] & before[:amount].any())
-            zero = distance[len(steps) :].any()
-            if self._params.subnormals == "flush":
-                zero = zero | ~element.significand[-1]
-            m.d.comb += [
-                Cat(aligned.guard, aligned.magnitude).eq(shifted & ~zero.replicate(width)),
-                aligned.sticky.eq(sticky),
-                aligned.sign.eq(element.sign),
-            ]
-
-    def _round(self, m: Module, i, o) -> None:
-        """Round each magnitude to its format, saturating, and blank NaN blocks."""
+    def _encode(self, m: Module, i, o) -> None:
+        """Make the magnitudes, and blank NaN blocks."""
         width = self._params.magnitude_bits
-        truncate, away = i.rounding[TRUNCATE - 1], i.rounding[HALF_AWAY - 1]
+        nan = Signal()
+        if self._params.nonfinite == "nan":
+            m.d.comb += nan.eq(i.exponent.all())
         below = Signal(width)  # the magnitude bits that the format lacks
-        m.d.comb += below.eq(0)
         for fmt in self._params.format_set:
             with m.If(i.format == fmt.code):
                 m.d.comb += below.eq((1 << width - fmt.magnitude_bits) - 1)
-        nan = i.exponent.all() if self._params.nonfinite == "nan" else Value.cast(0)
         block = o.blocks[0]
         m.d.comb += [
             o.format.eq(i.format),
             block.exponent.eq(i.exponent),
             block.micro.eq(i.micro & ~nan.replicate(PAIRS)),
         ]
-        place = Signal(width)  # one-hot: the format's last place
-        m.d.comb += place.eq(~below & Cat(1, below))
+        rounding = i.rounding
+        if self._params.rounding != "runtime":
+            rounding = Const(ROUNDINGS.index(self._params.rounding), ROUNDING_BITS)
         for k in range(BLOCK_SIZE):
-            element, rounded = i.elements[k], block.elements[k]
-            up, full = Signal(name=f"up{k}"), Signal(width, name=f"full{k}")
-            lower = Cat(element.guard, element.magnitude)[:width]  # the bit below each of the magnitude's
-            odd = (element.magnitude & place).any()
-            guard = (lower & place).any()
-            sticky = element.sticky | (lower & below).any()
+            element, encoded = i.elements[k], block.elements[k]
+            distance, zero = Signal(HALF, name=f"distance{k}"), Signal(name=f"zero{k}")
+            self._measure(m, i.exponent, i.micro[k // PAIR_SIZE], element, distance, zero)
+            aligned, sticky = self._align(m, k, element, distance, zero | nan)
             m.d.comb += [
-                full.eq(element.magnitude | below),
-                up.eq(guard & ~truncate & (away | sticky | odd) & ~full.all()),
-                rounded.magnitude.eq((full + up) & ~below & ~nan.replicate(width)),
-                rounded.sign.eq(element.sign & ~nan),
+                encoded.magnitude.eq(self._round(m, k, aligned, sticky, below, rounding)),
+                encoded.sign.eq(element.sign & ~nan),
             ]
+
+    def _measure(self, m: Module, shared: Value, micro: Value, element, distance: Signal, zero: Signal) -> None:
+        """How far an element is right of its pair's last place, E - D - e, or that it is out of reach.
+
+        Of the difference only the lower half is computed; it is good if the upper halves of E and e are equal, or
+        differ by one and the lower half borrows.
+        """
+        carry = Signal(name=f"{distance.name}_carry")  # no borrow
+        near = Cat(carry, element.upper_next) == 0b10
+        m.d.comb += [
+            Cat(distance, carry).eq(shared[:HALF] + ~element.lower[:HALF] + ~micro),
+            zero.eq(~(element.upper_equal | near) | distance[self._shift_bits :].any()),
+        ]
+
+    def _align(self, m: Module, k: int, element, distance: Value, zero: Value) -> tuple[Value, Value]:
+        """Guard bit and magnitude of the widest format (shifted right, zero where told), and the sticky bit."""
+        width = self._params.magnitude_bits + 1
+        implied = [] if self._params.subnormals == "exact" else [Const(1)]
+        shifted, sticky = Cat(element.significand, *implied), element.sticky
+        for step in reversed(range(self._shift_bits)):
+            amount = 1 << step
+            before, shifted = shifted, Signal(width, name=f"shifted{k}_by{amount}")
+            by = Signal(name=f"shift{k}_by{amount}")
+            m.d.comb += [by.eq(distance[step] | zero), shifted.eq(Mux(by, before[amount:], before))]
+            sticky = sticky | (by & before[:amount].any())
+        # A shift by all steps leaves at most the guard bit, so zero takes one more gate only.
+        return Cat(shifted[0] & ~zero, shifted[1:]), sticky
+
+    def _round(self, m: Module, k: int, aligned: Value, sticky: Value, below: Value, rounding: Value) -> Value:
+        """The magnitude, rounded to the format that lacks the bits `below` of it, and saturated."""
+        width = self._params.magnitude_bits
+        magnitude, lower = aligned[1:], aligned[:width]  # lower: the bit below each of the magnitude's
+        place = ~below & Cat(1, below)  # one-hot: the format's last place
+        truncate, away = rounding[TRUNCATE - 1], rounding[HALF_AWAY - 1]
+        odd, guard = (magnitude & place).any(), (lower & place).any()
+        up, full = Signal(name=f"up{k}"), Signal(width, name=f"full{k}")
+        m.d.comb += [
+            full.eq(magnitude | below),
+            up.eq(guard & ~truncate & (away | sticky | (lower & below).any() | odd) & ~full.all()),
+        ]
+        return (full + up) & ~below

@@ -1,4 +1,4 @@
-"""The maximum tree against Python's max."""
+"""The maximum against Python's."""
 
 import random
 from itertools import product
@@ -10,36 +10,37 @@ from amaranth.sim import Simulator
 from mixdit_hw.arith.maximum import Maximum
 
 
-def _maxima(width: int, count: int, cases: list[tuple[int, ...]]) -> list[int]:
+def _check(width: int, count: int, cases: list[tuple[int, ...]]) -> None:
     dut = Maximum(width, count)
-    results = []
 
     async def testbench(ctx):
         for case in cases:
             ctx.set(Value.cast(dut.i), sum(x << k * width for k, x in enumerate(case)))
-            results.append(ctx.get(dut.o))
+            top = max(case)
+            assert ctx.get(dut.o) == top, case
+            assert ctx.get(dut.equal) == sum((x == top) << k for k, x in enumerate(case)), case
+            half = [x >> width // 2 == top >> width // 2 for x in case]
+            assert ctx.get(dut.upper_equal) == sum(x << k for k, x in enumerate(half)), case
 
     simulator = Simulator(dut)
     simulator.add_testbench(testbench)
     simulator.run()
-    return results
 
 
-@pytest.mark.parametrize(("width", "count"), [(1, 1), (3, 1), (1, 5), (3, 2), (2, 4), (4, 3)])
+@pytest.mark.parametrize(("width", "count"), [(1, 1), (3, 1), (1, 5), (3, 2), (5, 2), (6, 2), (2, 4), (4, 3)])
 def test_all_values(width, count):
-    cases = list(product(range(1 << width), repeat=count))
-    assert _maxima(width, count, cases) == [max(case) for case in cases]
+    _check(width, count, list(product(range(1 << width), repeat=count)))
 
 
-@pytest.mark.parametrize("count", [7, 16])
-def test_random_values(count):
+@pytest.mark.parametrize(("width", "count"), [(8, 7), (8, 16), (9, 3)])
+def test_random_values(width, count):
     rng = random.Random(count)
     cases = []
     for _ in range(500):
-        spread = rng.choice([1, 4, 256])
-        base = rng.randrange(257 - spread)
+        spread = rng.choice([1, 4, 20, 1 << width])
+        base = rng.randrange((1 << width) + 1 - spread)
         cases.append(tuple(base + rng.randrange(spread) for _ in range(count)))
-    assert _maxima(8, count, cases) == [max(case) for case in cases]
+    _check(width, count, cases)
 
 
 @pytest.mark.parametrize(
