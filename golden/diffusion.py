@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import check_integer
 from .dit import DiT, Gemm, matmul
 
 SCHEDULES = ("cosine", "linear")
@@ -102,8 +103,8 @@ def denoise(
 
     Raises
     ------
-    ValueError
-        No labels, or a number out of range.
+    TypeError, ValueError
+        At the first iteration, for no labels, a label that is no integer, or a number out of range.
     """
     if len(labels) == 0:
         raise ValueError("labels must name at least one image")
@@ -114,7 +115,7 @@ def denoise(
     noise = [np.random.default_rng([seed, i]) for i in range(len(labels))]
     times = schedule.timesteps(steps)
     alpha_bar = np.append(schedule.alpha_bar()[times], 1.0)
-    y = np.asarray(labels, np.int64)
+    y = np.array([check_integer("labels", label) for label in labels])
     x = np.stack([g.standard_normal(shape, np.float32) for g in noise])
     for i, t in enumerate(times):
         now, later = float(alpha_bar[i]), float(alpha_bar[i + 1])

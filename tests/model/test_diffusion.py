@@ -154,3 +154,8 @@ def test_bad_arguments(change, text):
     model = DiT(tiny_state(), heads=2)
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         sample(model, SCHEDULE, **({"labels": [0]} | change))
+
+
+def test_label_must_be_an_integer():
+    with pytest.raises(TypeError, match=r"^labels must be an integer, not 1\.5$"):
+        sample(DiT(tiny_state(), heads=2), SCHEDULE, [0, 1.5])  # type: ignore[list-item]
