@@ -74,19 +74,20 @@ class Maximum(wiring.Component):
     def _compete(self, m: Module, leads: list[Value], start: int, end: int) -> list[Value]:
         """Settle bits start to end - 1 of the maximum; return who has led to here and still does."""
         bits = [number[start:end] for number in self.i]
-        top = Signal(name=f"top{start}")
-        m.d.comb += [
-            top.eq(Cat(lead & bit[-1] for lead, bit in zip(leads, bits, strict=True)).any()),
-            self.o[end - 1].eq(top),
-        ]
+        top = Signal(name=f"bit{end - 1}")
+        m.d.comb += top.eq(Cat(lead & bit[-1] for lead, bit in zip(leads, bits, strict=True)).any())
+        best = Cat(top)
         if end - start == 2:  # the lower bit is found for both outcomes of the upper
+            low = Signal(name=f"bit{start}")
             with_top, without = Signal(name=f"with_top{start}"), Signal(name=f"without_top{start}")
             m.d.comb += [
                 with_top.eq(Cat(lead & bit.all() for lead, bit in zip(leads, bits, strict=True)).any()),
                 without.eq(Cat(lead & bit[0] for lead, bit in zip(leads, bits, strict=True)).any()),
-                self.o[start].eq(Mux(top, with_top, without)),
+                low.eq(Mux(top, with_top, without)),
             ]
+            best = Cat(low, top)
+        m.d.comb += self.o[start:end].eq(best)
         still = [Signal(name=f"leads{start}_{k}") for k in range(self._count)]
         for k, (lead, bit) in enumerate(zip(leads, bits, strict=True)):
-            m.d.comb += still[k].eq(lead & (bit | ~self.o[start:end]).all())
+            m.d.comb += still[k].eq(lead & (bit | ~best).all())
         return still

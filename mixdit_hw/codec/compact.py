@@ -70,10 +70,9 @@ class Compactor(wiring.Component):
 
         held = [Signal(FP32_BITS, name=f"held{k}") for k in range(BLOCK_SIZE)]
         for k in range(BLOCK_SIZE):
-            m.d.comb += [
-                self.block[k].eq(Mux(valid[k] & ~wrapped[k], words[k], held[k])),
-                self.rest[k].eq(Mux(k < self.count, held[k], 0)),
-            ]
+            m.d.comb += self.block[k].eq(Mux(valid[k] & ~wrapped[k], words[k], held[k]))
+            if k < BLOCK_SIZE - 1:  # the last slot is held only when a block is full
+                m.d.comb += self.rest[k].eq(Mux(k < self.count, held[k], 0))
             with m.If(self.enable & valid[k]):
                 m.d.sync += held[k].eq(words[k])
         with m.If(self.clear):

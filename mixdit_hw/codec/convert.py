@@ -101,8 +101,8 @@ class Converter(wiring.Component):
         self._params = params
         self._shift_bits = params.magnitude_bits.bit_length()  # of shifts that leave more than the guard bit
         self._stages = (
-            (self._weigh, _WeighedLayout(params)),
-            (self._encode, BlockBeatLayout(1, params.magnitude_bits)),
+            ("weighed", self._weigh, _WeighedLayout(params)),
+            ("encoded", self._encode, BlockBeatLayout(1, params.magnitude_bits)),
         )
 
     @property
@@ -119,8 +119,8 @@ class Converter(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         last = self.i
-        for logic, layout in self._stages:
-            m.submodules[logic.__name__.strip("_")] = stage = StreamRegister(layout)
+        for name, logic, layout in self._stages:
+            m.submodules[name] = stage = StreamRegister(layout)
             logic(m, last.payload, stage.i.payload)
             m.d.comb += [stage.i.valid.eq(last.valid), last.ready.eq(stage.i.ready)]
             last = stage.o

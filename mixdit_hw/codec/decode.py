@@ -52,12 +52,11 @@ class _Recoder(wiring.Component):
             self.i.ready.eq(self.o.ready),
             self.o.payload.format.eq(self.i.payload.format),
         ]
-        with m.Switch(self.i.payload.format):
-            for fmt in self._params.format_set[1:]:
-                with m.Case(fmt.code):
-                    self._recode(m, fmt)
-            with m.Default():
-                self._recode(m, self._params.format_set[0])
+        widest, *others = self._params.format_set
+        self._recode(m, widest)
+        for fmt in others:
+            with m.If(self.i.payload.format == fmt.code):
+                self._recode(m, fmt)
         return m
 
 
