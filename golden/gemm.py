@@ -46,7 +46,8 @@ class Operand:
     tensor
         Where it comes from.
     values
-        float32 (rows, 16 * blocks), C order, or its transpose in C order for a W: values, 0 for a NaN block.
+        float32 (rows, 16 * blocks), C order, or its transpose in C order for a W: values; those of NaN blocks mean
+        nothing.
     low, high
         int16 (rows, blocks): shared exponents; 1024 and -1024 where the block is all zero or NaN.
     nan
@@ -74,16 +75,14 @@ class Operand:
 def prepare(t: MXTensor) -> Operand:
     """Decode a 2-D tensor for `gemm`: an A if blocked along axis 1, a W if along axis 0."""
     nan = t.exponents == EXPONENT_NAN
-    values = decode(t, np.where(nan, np.uint8(0), t.exponents))
-    values[nan] = 0
-    outside = nan | ~(t.magnitudes.any(axis=-1))
+    neutral = nan | ~t.magnitudes.any(axis=-1)
     exponents = t.exponents.astype(np.int16)
-    matrix = values.reshape(t.rows, -1)
+    matrix = decode(t, t.exponents).reshape(t.rows, -1)
     return Operand(
         tensor=t,
         values=matrix if t.axis == 1 else np.ascontiguousarray(matrix.T),
-        low=np.where(outside, np.int16(_NEUTRAL), exponents),
-        high=np.where(outside, np.int16(-_NEUTRAL), exponents),
+        low=np.where(neutral, np.int16(_NEUTRAL), exponents),
+        high=np.where(neutral, np.int16(-_NEUTRAL), exponents),
         nan=nan.any(axis=1),
     )
 

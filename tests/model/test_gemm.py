@@ -167,7 +167,9 @@ def test_flush_to_zero():
     assert product([-TINY], [TINY / 2]) == 0
     assert product([TINY], [TINY / 2], subnormals="ieee") == 0x00400000
     assert product([-TINY], [TINY / 2], subnormals="ieee") == 0x80400000
-    # A product of the last place's worth is flushed before it is added, and a subnormal sum after.
+    # A subnormal product is flushed before it is added, and a subnormal sum after; either way to +0.
+    assert product([-1.5 * TINY, TINY], [TINY, TINY]) == 0
+    assert product([-1.5 * TINY, TINY], [TINY, TINY], subnormals="ieee") == 0x80400000
     assert product([1.5 * TINY, -TINY], [TINY, TINY]) == 0
     assert product([1.5 * TINY, -TINY], [TINY, TINY], subnormals="ieee") == 0x00400000
     assert product([TINY, TINY / 2, TINY / 2], [TINY, TINY, TINY]) == 0x00800000
@@ -264,6 +266,21 @@ def test_panels(monkeypatch, rows, columns):
     assert_same_bits(gemm(a, w), wanted)
     assert_same_bits(gemm(prepare(a), prepare(w)), wanted)
     assert_same_bits(gemm(prepare(a), w), wanted)
+
+
+def test_prepared_operand():
+    """Zero and NaN blocks leave the window to the others, however small their exponents."""
+    t = random_tensor(np.random.default_rng(11), 3, ["mx6"] * 3, low=100, high=150)
+    t.elements[0, 1] &= 128
+    t.exponents[2, 2] = 255
+    operand = prepare(t)
+    neutral = np.zeros((3, 3), bool)
+    neutral[0, 1] = neutral[2, 2] = True
+    np.testing.assert_array_equal(operand.low, np.where(neutral, 1024, t.exponents.astype(int)))
+    np.testing.assert_array_equal(operand.high, np.where(neutral, -1024, t.exponents.astype(int)))
+    assert operand.nan.tolist() == [False, False, True]
+    assert operand.tensor is t
+    assert_same_bits(operand.values[:2], t.dequantize()[:2])
 
 
 @settings(max_examples=30)
