@@ -87,7 +87,7 @@ class Core(wiring.Component):
         """Cycles from the decision for a tile's last pass to its first result beat on ``c``, if nothing stalls."""
         p = self._params
         last_lane = (p.rows - p.rows // p.drain) * (p.interleave - 1) + p.columns - 1
-        return 1 + Array(p).latency + last_lane + 2
+        return 1 + Array.latency + last_lane + 2
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -51,6 +51,8 @@ class Array(wiring.Component):
     """
 
     unit_name = "array"
+    # Cycles from the phase 0 that takes a tile's last pass to the write of the first column's first result.
+    latency = RowFeeder.latency + 1 + Engine.latency
 
     def __init__(self, params: Params) -> None:
         self._params = p = params
@@ -82,11 +84,6 @@ class Array(wiring.Component):
             (name, getattr(p, name))
             for name in ("rows", "columns", "interleave", "magnitude_bits", "a_depth", "w_depth", "c_depth", "drain")
         )
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the phase 0 that takes a tile's last pass to the write of the first column's first result."""
-        return RowFeeder.latency + 1 + Engine.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
