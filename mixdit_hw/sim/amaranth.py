@@ -10,7 +10,7 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from ..params import Params
-from .bench import SETTLE_CYCLES, beat_bytes, result_words
+from .bench import COUNTERS, SETTLE_CYCLES, beat_bytes, result_words
 from .images import read_beats
 from .outcome import check_outcome, patience
 from .plan import Playback, Stalls, Stream
@@ -82,6 +82,7 @@ def run_amaranth(
             if progress is not None and outcome["cycles"] % _REPORT_CYCLES == 0:
                 progress(int(outcome["c_taken"]))
             await ctx.tick()
+        outcome.update({f"core_{name}": ctx.get(getattr(core, name)) for name in COUNTERS})
         outcome["hung"] = float(outcome["c_taken"] < playback.result_beats and not outcome["unstable"])
 
     with warnings.catch_warnings():

@@ -10,6 +10,7 @@ TOP = "mixdit_bench"
 FEEDER = Path(__file__).with_name("feeder.v")
 SETTLE_CYCLES = 64  # cycles watched after the last result, for results that nobody asked for
 COMMAND_BYTES = 3
+COUNTERS = ("cycles", "passes", "wait_a", "wait_w", "wait_result", "wait_drain")  # of the core, read at the end
 
 
 def block_bytes(params: Params) -> int:
@@ -38,12 +39,14 @@ def bench_verilog(params: Params) -> str:
     size = beat_bytes(params)
     a, w, cmd = (8 * size[name] for name in ("a", "w", "cmd"))
     words = result_words(params)
+    counters = "\n".join(f"  wire [31:0] core_{name} /* verilator public_flat_rd */;" for name in COUNTERS)
+    counter_ports = ", ".join(f".{name}(core_{name})" for name in COUNTERS)
     return f"""\
 // Simulation only: mixdit_core between the players and the recorder of feeder.v.
-module {TOP} (
-    input wire clk /* verilator public_flat_rw */,
-    input wire rst /* verilator public_flat_rw */
-);
+module {TOP};
+  // Written from outside; until then in reset, so that no player starts early.
+  reg clk /* verilator public_flat_rw */ = 0;
+  reg rst /* verilator public_flat_rw */ = 1;
   wire a_valid, a_ready, w_valid, w_ready, cmd_valid, cmd_ready, c_valid, c_ready, c_last;
   wire [{a - 1}:0] a;
   wire [{w - 1}:0] w;
@@ -58,6 +61,7 @@ module {TOP} (
   wire unknown /* verilator public_flat_rd */, unstable /* verilator public_flat_rd */;
   wire short_file /* verilator public_flat_rd */;
   assign short_file = a_short || w_short || cmd_short;
+{counters}
 
   mixdit_sim_player #(.NAME("a"), .BYTES({size["a"]})) u_a (
       .clk(clk), .rst(rst), .valid(a_valid), .ready(a_ready), .payload(a),
@@ -77,7 +81,8 @@ module {TOP} (
       .a_valid(a_valid), .a_ready(a_ready), .a_blocks(a[{a - 9}:0]), .a_format(a[{a - 7}:{a - 8}]),
       .w_valid(w_valid), .w_ready(w_ready), .w_blocks(w[{w - 9}:0]), .w_format(w[{w - 7}:{w - 8}]),
       .cmd_valid(cmd_valid), .cmd_ready(cmd_ready), .cmd_blocks(cmd[15:0]), .cmd_accumulate(cmd[16]),
-      .c_valid(c_valid), .c_ready(c_ready), .c_words(c_words), .c_last(c_last));
+      .c_valid(c_valid), .c_ready(c_ready), .c_words(c_words), .c_last(c_last),
+      .clear(1'b0), {counter_ports});
 
   reg [63:0] cycles /* verilator public_flat_rd */;
   reg finished /* verilator public_flat_rd */, hung /* verilator public_flat_rd */;

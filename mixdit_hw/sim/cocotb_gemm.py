@@ -13,8 +13,11 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge
 
+from mixdit_hw.sim.bench import COUNTERS
+
 RESET_CYCLES = 4
-COUNTERS = (
+VALUES = (
+    *(f"core_{name}" for name in COUNTERS),
     "cycles",
     "a_taken",
     "a_total",
@@ -40,7 +43,7 @@ async def gemm(dut) -> None:  # pyright: ignore[reportMissingParameterType]
     dut.rst.value = 0
     await RisingEdge(dut.finished)
     await ClockCycles(dut.clk, 2)
-    outcome: dict[str, float] = {name: int(getattr(dut, name).value) for name in COUNTERS}
+    outcome: dict[str, float] = {name: int(getattr(dut, name).value) for name in VALUES}
     outcome["seconds"] = time.perf_counter() - start
     path = Path("outcome.json")
     partial = path.with_suffix(".partial")

@@ -13,6 +13,7 @@ from golden import MXTensor
 from ..errors import CheckError, OutputError
 from ..params import Params
 from .amaranth import run_amaranth
+from .bench import COUNTERS
 from .images import make_plan, read_result, write_images
 from .plan import NO_STALLS, Playback, Stalls
 from .verilog import run_verilog
@@ -95,12 +96,16 @@ class SimulatedGemm:
         Time that the simulation of these cycles took.
     utilisation
         Digit passes that the outputs need, as a fraction of the passes of all engines in these cycles.
+    counters
+        The core's own: cycles from the first pass to the last result, and steps of T cycles in which a pass entered or
+        waited (``passes``, ``wait_a``, ``wait_w``, ``wait_result``, ``wait_drain``).
     """
 
     result: np.ndarray
     cycles: int
     seconds: float
     utilisation: float
+    counters: dict[str, int]
 
 
 def simulate_gemm(
@@ -152,4 +157,5 @@ def simulate_gemm(
         cycles=cycles,
         seconds=outcome["seconds"],
         utilisation=passes / (params.rows * params.columns * cycles),
+        counters={name: int(outcome[f"core_{name}"]) for name in COUNTERS},
     )

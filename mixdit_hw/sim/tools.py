@@ -134,7 +134,6 @@ def cocotb_environment(module: str, top: str) -> dict[str, str]:
         "COCOTB_TEST_MODULES": module,
         "COCOTB_TOPLEVEL": top,
         "TOPLEVEL_LANG": "verilog",
-        "COCOTB_TRUST_INERTIAL_WRITES": "1",
         "COCOTB_LOG_LEVEL": "WARNING",
         "COCOTB_ANSI_OUTPUT": "0",
         "NO_COLOR": "1",

@@ -48,7 +48,9 @@ def run_verilog(
             f"+{name}_seed={stalls.stream_seed(number)}",
         ]
     plusargs += [f"+c_idle={stalls.threshold('c')}", f"+c_seed={stalls.stream_seed(len(playback.streams))}"]
+    env = cocotb_environment(_MODULE, TOP)
     if engine == "verilator":
+        env["COCOTB_TRUST_INERTIAL_WRITES"] = "1"  # cocotb need not put off its writes to the next time step
         command = [str(program.resolve()), "+verilator+rand+reset+2", f"+verilator+seed+{stalls.seed}", *plusargs]
     else:
         vvp = [find_icarus().vvp, "-n", "-m", str(cocotb_library(engine)[1])]
@@ -64,7 +66,7 @@ def run_verilog(
     run_tool(
         command,
         log=folder / "run.log",
-        env=cocotb_environment(_MODULE, TOP),
+        env=env,
         timeout=timeout,
         what=f"the {engine} simulation",
         cwd=folder,

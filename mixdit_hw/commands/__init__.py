@@ -1,0 +1,1 @@
+"""Commands of `mixdit`, one to a file: each module holds a click command named `command`."""

