@@ -61,7 +61,7 @@ class _Recoder(wiring.Component):
 
 
 class Unpacker(_Recoder):
-    """Packed block to container (docs/numerics.md, Packing): magnitudes of narrower formats move to the top.
+    """Packed block to container (docs/numerics.md, Formats): magnitudes of narrower formats move to the top.
 
     A code of no supported format is read as the widest. Nothing else is changed: what a NaN block holds beside its
     exponent passes.
@@ -100,7 +100,7 @@ class Unpacker(_Recoder):
 
 
 class Packer(_Recoder):
-    """Container to packed block (docs/numerics.md, Packing): the magnitude bits that the format lacks are dropped.
+    """Container to packed block (docs/numerics.md, Formats): the magnitude bits that the format lacks are dropped.
 
     A code of no supported format is written as the widest.
 

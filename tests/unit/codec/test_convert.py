@@ -27,7 +27,7 @@ X6 = (
     " bca186cf bd309eda bdd02224 3d906d68 bb1c14d1 3e0124a6 3d2935a2 3c638ecc"
 )
 ZERO = "00000000 00000000 00000000 80000000" + 12 * " 00000000"
-WORKED = [  # docs/numerics.md, Worked examples: words, format, rounding, packed bytes
+WORKED = [  # worked by hand: words, format, rounding, packed bytes
     (X1, "mx9", "nearest-even", "80bd40a06557068d5bef00800000ff181886"),
     (X1, "mx9", "truncate", "80bd40a06456068c5aee00800000ff181886"),
     (X1, "mx6", "nearest-even", "80bd88b615e4f20002f0c788"),

@@ -64,7 +64,7 @@ def test_random_fields_both_ways(formats, idle, back):
 
 
 def test_worked_example():
-    """MX6 of docs/numerics.md, example 2, and its magnitudes at the container's top."""
+    """A block of MX6, and its magnitudes at the container's top."""
     packed = int.from_bytes(bytes.fromhex("80bd88b615e4f20002f0c788"), "little")
     magnitudes = [0x08, 4, 0xD, 0xB, 1, 2, 0xB, 0xE, 0, 0, 0, 0, 0xF, 3, 3, 1]
     _, unpacker, bench, _, _ = _benches(SUBSETS[0])
