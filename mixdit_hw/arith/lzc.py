@@ -11,11 +11,9 @@ def leading_zeros(x: Value) -> Value:
     width = len(x)
     if width < 1:
         raise ValueError(f"x must have at least one bit, not {width}")
-    padded = 1 << (width - 1).bit_length()
-    # Ones below the word: a zero word then counts to its own width without a special case, if there is room below.
-    bits = Cat(Const(-1, padded - width), x) if padded > width else x
-    zero, count = _count(bits)
-    return Cat(count, zero)[: width.bit_length()]
+    # Ones below the word, at least one: a zero word then counts to its own width without a special case.
+    padding = (1 << width.bit_length()) - width
+    return _count(Cat(Const(-1, padding), x))[1]
 
 
 def _count(bits: Value) -> tuple[Value, Value]:
