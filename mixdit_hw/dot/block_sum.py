@@ -92,7 +92,7 @@ class BlockSum(wiring.Component):
         top = running[-2:]
         words.append(Cat(running[:-2], ~top[0], ~(top[1] ^ top[0])))  # running - 2^14
 
-        save_next, carry_next = carry_save(words, HIGH_BITS, list(self.signs[1:]))
+        save_next, carry_next = carry_save(m, words, HIGH_BITS, list(self.signs[1:]))
         save, carry = register(m, save_next, "save"), register(m, carry_next, "carry")
         carry_in = register(m, self.signs[0], "carry_in")
         total = (Cat(carry_in, save) + Cat(carry_in, carry))[1 : HIGH_BITS + 1]
