@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 
 from mixdit_hw.arith.fp32_add import FP32Add
+from tests.support.clocked import Clocked
 
 CORNERS = (
     0x00000000, 0x00800000, 0x80800000, 0x00800001, 0x80FFFFFF, 0x01000000, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000,
@@ -42,23 +42,9 @@ def near(rng: np.random.Generator, a: np.ndarray) -> np.ndarray:
 
 
 def run(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    dut = FP32Add()
-    out = []
-
-    async def testbench(ctx):
-        for i in range(len(a) + dut.latency):
-            if i < len(a):
-                ctx.set(dut.a, int(a[i]))
-                ctx.set(dut.b, int(b[i]))
-            if i >= dut.latency:
-                out.append(ctx.get(dut.o))
-            await ctx.tick()
-
-    sim = Simulator(dut)
-    sim.add_clock(1e-6)
-    sim.add_testbench(testbench)
-    sim.run()
-    return np.array(out, dtype=np.uint32)
+    rows = [{"a": x, "b": y} for x, y in zip(a.tolist(), b.tolist(), strict=True)]
+    out = Clocked(FP32Add()).run(rows, ["o"], tail=FP32Add.latency)["o"]
+    return np.array(out[FP32Add.latency :], dtype=np.uint32)
 
 
 def check(a: np.ndarray, b: np.ndarray) -> None:

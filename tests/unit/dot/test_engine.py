@@ -1,8 +1,9 @@
 """One dot engine, driven as its neighbours drive it, against exact arithmetic."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 
 from golden.formats import FORMATS, MX4, MX6, MX9, Format
 from mixdit_hw.dot.engine import (
@@ -14,6 +15,7 @@ from mixdit_hw.dot.engine import (
     Engine,
 )
 from tests.support.blocks import Block, accumulate, random_block
+from tests.support.clocked import Clocked
 
 Tile = list[tuple[list[Block], Block]]  # per K block: T blocks of A, one of W
 
@@ -29,74 +31,49 @@ def passes_of(a: Format, w: Format) -> list[tuple[bool, bool]]:
     return [(la, lw) for lw in [True, False][2 - w.digits :] for la in [True, False][2 - a.digits :]]
 
 
-class Stimulus:
-    """Values of the engine's inputs by cycle; anything not set is a bubble."""
-
-    def __init__(self) -> None:
-        self.cycles: dict[int, dict[str, int]] = {}
-
-    def set(self, cycle: int, **values: int) -> None:
-        self.cycles.setdefault(cycle, {}).update(values)
-
-
 def schedule(
-    tiles: list[Tile], interleave: int, digits: int, bubbles: np.random.Generator
-) -> tuple[Stimulus, list[int]]:
-    """Engine inputs for tiles one after the other with random bubbles, and the cycle of each tile's first result."""
-    stimulus, results, now = Stimulus(), [], 0
+    tiles: list[Tile], interleave: int, bubbles: np.random.Generator
+) -> tuple[dict[int, dict[str, int]], list[int]]:
+    """Engine inputs by cycle, for tiles in a row with random bubbles, and the cycle of each tile's first result."""
+    stimulus: dict[int, dict[str, int]] = defaultdict(dict)
+    results, now = [], 0
+
+    def put(cycle: int, **values: int) -> None:
+        stimulus[cycle].update(values)
 
     def hold(cycle: int, **values: int) -> None:
         for t in range(interleave):
-            stimulus.set(cycle + t, **values)
+            put(cycle + t, **values)
 
     for tile in tiles:
         for k, (a, w) in enumerate(tile):
             passes = passes_of(a[0].fmt, w.fmt)
             for p, (a_low, w_low) in enumerate(passes):
                 while bubbles.random() < 0.2:
-                    stimulus.set(now, step=1)
+                    put(now, step=1)
                     now += interleave
                 last = p == len(passes) - 1
-                stimulus.set(now, step=1)
+                put(now, step=1)
                 hold(now, w=w.operand(w_low))
                 hold(now + MICRO_DELAY, w_micro=w.micro)
                 hold(now + BLOCK_DELAY, first=int(p == 0), shift=p % 2)
                 hold(now + START_DELAY, start=int(p == 0 and k == 0))
                 hold(now + END_DELAY, end=int(last and k == len(tile) - 1))
                 for t in range(interleave):
-                    stimulus.set(now + t, a=a[t].operand(a_low))
-                    stimulus.set(now + t + MICRO_DELAY, a_micro=a[t].micro)
+                    put(now + t, a=a[t].operand(a_low))
+                    put(now + t + MICRO_DELAY, a_micro=a[t].micro)
                     if last:
-                        stimulus.set(now + t + EXPONENT_DELAY, a_exponent=a[t].exponent, w_exponent=w.exponent)
+                        put(now + t + EXPONENT_DELAY, a_exponent=a[t].exponent, w_exponent=w.exponent)
                 now += interleave
         # Inputs are registered once before the engine's latency counts.
         results.append(now - interleave + 1 + Engine.latency)
     return stimulus, results
 
 
-def run(engine: Engine, stimulus: Stimulus, cycles: int) -> list[int]:
-    names = ("a", "a_micro", "a_exponent", "w", "w_micro", "w_exponent", "step", "first", "shift", "start", "end")
-    out = []
-
-    async def testbench(ctx):
-        for cycle in range(cycles):
-            values = stimulus.cycles.get(cycle, {})
-            for name in names:
-                ctx.set(getattr(engine, name), values.get(name, 0))
-            ctx.set(engine.c, cycle)
-            out.append(ctx.get(engine.c_next))
-            await ctx.tick()
-
-    sim = Simulator(engine)
-    sim.add_clock(1e-6)
-    sim.add_testbench(testbench)
-    sim.run()
-    return out
-
-
 def check(tiles: list[Tile], interleave: int, digits: int, seed: int) -> None:
-    stimulus, results = schedule(tiles, interleave, digits, np.random.default_rng(seed))
-    out = run(Engine(interleave, digits), stimulus, results[-1] + interleave)
+    stimulus, results = schedule(tiles, interleave, np.random.default_rng(seed))
+    rows = [stimulus.get(cycle, {}) | {"c": cycle} for cycle in range(results[-1] + interleave)]
+    out = Clocked(Engine(interleave, digits)).run(rows, ["c_next"])["c_next"]
     expected = {
         start + t: accumulate([(a[t], w) for a, w in tile])
         for tile, start in zip(tiles, results, strict=True)
