@@ -1,0 +1,37 @@
+"""``mixdit generate``: write a design's Verilog and the files that go with it."""
+
+from pathlib import Path
+
+import click
+
+from .. import options
+from ..params import Params
+
+
+@click.command("generate")
+@options.design_options
+@click.option(
+    "-o",
+    "--output",
+    type=options.OUTPUT,
+    default="build/rtl",
+    show_default=True,
+    metavar="DIR",
+    help="Folder to write to; made if need be.",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(("core", "array", "engine", "converter")),
+    default="core",
+    show_default=True,
+    help="What to generate.",
+)
+def command(params: Params, design_name: str, output: Path, unit: str) -> None:
+    """Generate Verilog with a JSON manifest, a FuseSoC core file, a file list and lint waivers.
+
+    The same design and tool versions give the same bytes.
+    """
+    from ..emit import generate
+
+    for path in generate(params, output, unit):
+        click.echo(f"{path}: {path.stat().st_size} bytes")
