@@ -37,9 +37,7 @@ from amaranth.sim import Simulator
 
 IDLES = ("always", "random", "mostly", "rarely", "bursts")
 BACKPRESSURES = (*IDLES, "late")
-CROSSED = [
-    (idle, back) for idle in ("always", "random", "bursts") for back in ("always", "random", "bursts", "late")
-]
+CROSSED = [(idle, back) for idle in ("always", "random", "bursts") for back in ("always", "random", "bursts", "late")]
 SURPLUS_CYCLES = 16  # cycles for which the sinks stay open after the last item, to catch what should not come
 
 
@@ -197,9 +195,7 @@ class _SinkState:
             if not valid:
                 raise StreamError(f"cycle {now}: valid was withdrawn before ready")
             if payload != self.stalled:
-                raise StreamError(
-                    f"cycle {now}: payload changed from {self.stalled:#x} to {payload:#x} before ready"
-                )
+                raise StreamError(f"cycle {now}: payload changed from {self.stalled:#x} to {payload:#x} before ready")
         self.stalled = payload if valid and not ready else None
         if valid and ready:
             if self.done:
@@ -232,9 +228,7 @@ class Bench:
         self._timeout = 0
         self._started = False
         self.cycles = 0  # of the last run, with SURPLUS_CYCLES at its end
-        self.watched: list[
-            tuple[int, ...]
-        ] = []  # values of the watched signals in each cycle of the last run
+        self.watched: list[tuple[int, ...]] = []  # values of the watched signals in each cycle of the last run
 
     def run(
         self,
