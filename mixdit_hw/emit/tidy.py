@@ -46,10 +46,9 @@ def _module(name: str, ports: list[str], lines: list[str], unit: UnitModule | No
     for i, (port, net) in enumerate(nets.items()):
         comma = "," if i < len(nets) - 1 else ""
         yield from comments.get(port, ())
-        words = f"  {net['direction']:<6} {net['kind']:<4} {net['range']:<{width}}".rstrip() if width else ""
-        words = words or f"  {net['direction']:<6} {net['kind']}"
-        pad = " " * max(1, 15 + width - len(words))
-        yield f"{words}{pad}{port}{net['init']}{comma}"
+        kind = f"{net['direction']:<6} {net['kind']:<4} "
+        bits = f"{net['range']:<{width}} " if width else ""
+        yield f"  {kind}{bits}{port}{net['init']}{comma}"
     yield ");"
     yield from _short_memories(rest)
 
