@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -17,13 +17,16 @@ from golden import sqnr_db
 
 from .. import options
 from ..checkpoint import load_dit
-from ..emit import build_design, generate
+from ..emit import emit_verilog, generate
+from ..errors import ToolError
 from ..files import write_text
 from ..params import Params
 from ..sim.run import SIMULATORS, Simulator
-from ..top import Core
 
-LAYERS = ("blocks.1.mlp.fc1", "blocks.1.attn.qk.0", "blocks.1.attn.av.0")
+if TYPE_CHECKING:
+    from ..report.synth import Synthesis
+
+BLOCK = "blocks.1"
 LABELS = (3, 8)  # images whose operands are captured; with guidance each is evaluated twice
 STEPS = 20
 OUTLIERS = "5%"  # of each linear layer's input channels, as in the larger of the paper's fractions
@@ -36,7 +39,11 @@ class Steps:
 
     def __init__(self) -> None:
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=Console(stderr=True), transient=True
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
         )
 
     @contextmanager
@@ -67,7 +74,13 @@ def _nothing() -> Iterator[None]:
 
 @click.command("demo")
 @click.option(
-    "-o", "--output", type=options.OUTPUT, default="build/demo", show_default=True, metavar="DIR", help="Where to write."
+    "-o",
+    "--output",
+    type=options.OUTPUT,
+    default="build/demo",
+    show_default=True,
+    metavar="DIR",
+    help="Where to write.",
 )
 @click.option("--engine", type=click.Choice(SIMULATORS), default="verilator", show_default=True, help="Simulator.")
 @click.option("--build-dir", type=options.OUTPUT, default="sim_build", show_default=True, help="Compiled simulations.")
@@ -91,13 +104,15 @@ def command(output: Path, engine: str, build_dir: Path, params: Params, design_n
         images = study.sample_images(model, schedule, policies, steps=STEPS, done=lambda _: advance())
         image_sqnr = {name: sqnr_db(images["float32"], images[name]) for name in policies}
         advance(say=", ".join(f"{name} {value:.1f} dB" for name, value in image_sqnr.items()))
-    layers = study.capture_layers(model, schedule, LAYERS, labels=LABELS, steps=STEPS)
+    head = policies["mixed"].heads[f"{BLOCK}.attn"][0]
+    names = [f"{BLOCK}.mlp.fc1", f"{BLOCK}.attn.qk.{head}", f"{BLOCK}.attn.av.{head}"]
+    layers = study.capture_layers(model, schedule, names, labels=LABELS, steps=STEPS)
 
     with steps.step("generate") as advance:
         generate(params, output / "design")
-        design = build_design(Core(params))
-        verilog = design.text(params)
-        advance(say=f"{len(verilog.splitlines())} lines of Verilog in {len(design.modules)} modules: {output}/design")
+        verilog = emit_verilog(params)
+        lines, modules = len(verilog.splitlines()), verilog.count("\nendmodule")
+        advance(say=f"{lines:,} lines of Verilog in {modules} modules: {output}/design")
 
     simulator = Simulator(
         engine=engine, params=params, design=None if engine == "amaranth" else verilog, build_dir=build_dir
@@ -114,9 +129,10 @@ def command(output: Path, engine: str, build_dir: Path, params: Params, design_n
                 )
 
     with steps.step("synthesize") as advance:
-        areas = _areas(params, advance)
+        areas = _areas(params)
+        advance(say="; ".join(table["title"] for table in areas))
 
-    outlier_layer = LAYERS[0]
+    outlier_layer = layers[0].name
     with steps.step("report") as advance:
         content = {
             "engine": engine,
@@ -139,15 +155,34 @@ def command(output: Path, engine: str, build_dir: Path, params: Params, design_n
             peaks=(outlier_layer, peaks.channels[outlier_layer], policies["mixed"].outliers[outlier_layer]),
             config=model.config,
             macs=params.macs_per_cycle,
-            verilog_lines=len(verilog.splitlines()),
-            modules=len(design.modules),
+            verilog_lines=lines,
+            modules=modules,
         )
         advance(say=f"{output}/report.html")
 
 
-def _areas(params: Params, advance: Any) -> list[dict[str, Any]]:
-    """Resources of the design's engine and core."""
-    raise NotImplementedError
+def _areas(params: Params) -> list[dict[str, Any]]:
+    """Resources of the core on an FPGA and, where the default library is installed, of an engine in it."""
+    from ..report.asic import default_liberty
+    from ..report.liberty import read_library
+    from ..report.synth import synthesize
+
+    core = synthesize(params, "core", target="ecp5")
+    tables = [{"title": "Core on Lattice ECP5 (Yosys)", "columns": list(core.total), "rows": _area_rows(core)}]
+    try:
+        library = read_library(default_liberty())
+    except ToolError as e:
+        return [*tables, {"title": f"Engine in a cell library: not run, {e}", "columns": [], "rows": []}]
+    engine = synthesize(params, "engine", target="asic", library=library)
+    period = f"period {engine.timing.period:.2f} ns" if engine.timing is not None else engine.timing_note
+    title = f"One dot engine in {engine.library['name']} (area in um2; {period})"
+    return [*tables, {"title": title, "columns": list(engine.total), "rows": _area_rows(engine)}]
+
+
+def _area_rows(result: "Synthesis") -> list[list[str]]:
+    """A row for each unit and one for the total: name, instances, resources of one instance."""
+    rows = [[u.module, f"{u.instances}", *(f"{u.each[c]:,.0f}" for c in result.total)] for u in result.units]
+    return [*rows, ["total", "", *(f"{value:,.0f}" for value in result.total.values())]]
 
 
 def _write_report(path: Path, content: dict[str, Any], *, images: Any, peaks: Any, config: Any, **facts: Any) -> None:

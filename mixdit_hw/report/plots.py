@@ -1,0 +1,74 @@
+"""Plots of the report, as SVG text."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+COLOURS = {"mx6": "#4477aa", "mixed": "#228833", "mx9": "#ccbb44", "float32": "#555555"}
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    # A fixed salt and no date: equal figures give equal text.
+    with matplotlib.rc_context({"svg.hashsalt": "mixdit", "svg.fonttype": "none", "font.size": 9}):
+        yield
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]  # without the XML prologue, which has no place inside a page
+
+
+def image_grid(rows: Mapping[str, np.ndarray]) -> str:
+    """Images (B, 1, S, S) in [-1, 1], a row for each name."""
+    with _style():
+        figure = Figure(figsize=(0.75 * len(next(iter(rows.values()))) + 1, 0.8 * len(rows)))
+        axes = figure.subplots(len(rows), len(next(iter(rows.values()))), squeeze=False)
+        for line, (name, images) in zip(axes, rows.items(), strict=True):
+            for axis, image in zip(line, images, strict=True):
+                axis.imshow(image[0], cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+                axis.set_xticks([])
+                axis.set_yticks([])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        return _svg(figure)
+
+
+def grouped_bars(
+    groups: Sequence[str], series: Mapping[str, Sequence[float]], *, ylabel: str, form: str = "{:.1f}"
+) -> str:
+    """Bars side by side: one group for each name, one bar in it for each series."""
+    with _style():
+        figure = Figure(figsize=(1.2 + 1.5 * len(groups), 2.8))
+        axis = figure.subplots()
+        width = 0.8 / len(series)
+        for i, (name, values) in enumerate(series.items()):
+            x = np.arange(len(groups)) - 0.4 + width * (i + 0.5)
+            bars = axis.bar(x, values, width * 0.92, label=name, color=COLOURS.get(name))
+            axis.bar_label(bars, labels=[form.format(v) for v in values], fontsize=7, padding=1)
+        axis.set_xticks(np.arange(len(groups)), groups)
+        axis.set_ylabel(ylabel)
+        axis.margins(y=0.15)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, ncols=len(series), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        return _svg(figure)
+
+
+def channel_peaks(peaks: np.ndarray, outliers: Sequence[int]) -> str:
+    """Largest magnitude of each channel, the outlier channels marked."""
+    with _style():
+        figure = Figure(figsize=(7, 2.2))
+        axis = figure.subplots()
+        colours = np.full(len(peaks), COLOURS["mx6"], object)
+        colours[list(outliers)] = "#cc3311"
+        axis.bar(np.arange(len(peaks)), peaks, width=1.0, color=list(colours))
+        axis.set_xlabel("input channel (red: in MX9)")
+        axis.set_ylabel("largest magnitude")
+        axis.margins(x=0.01)
+        axis.spines[["top", "right"]].set_visible(False)
+        return _svg(figure)
