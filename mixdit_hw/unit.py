@@ -32,6 +32,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl._ir import PortDirection
 
 from .ports import Port, flatten_ports, member_meanings, member_value
 from .rtlil import drop_unused_clocking
@@ -180,7 +181,10 @@ class EmitPlatform:
         self._open.pop()
         if not isinstance(m, Module):
             raise TypeError(f"elaborate of unit {module.unit_name} must return a Module, not {m!r}")
-        ports = [_port_signal(m, unit, port) for port in module.ports]
+        ports = {
+            port.name: (_port_signal(m, unit, port), PortDirection.Output if port.output else PortDirection.Input)
+            for port in module.ports
+        }
         text = rtlil.convert(m, name=module.label, ports=ports, emit_src=False, missing_domain=sync_only)
         module.rtlil, module.clocking = drop_unused_clocking(text)
 

@@ -37,7 +37,7 @@ def lint(folder: Path, name: str) -> str:
     [
         ("core", TINY),
         *((unit, get_preset("small")) for unit in UNITS),
-        ("core", TINY.replace(formats=("mx6",), drain=2, interleave=5)),
+        ("core", TINY.replace(formats=("mx6",), drain=2, interleave=5, a_depth=32)),
         ("converter", TINY.replace(rounding="runtime", subnormals="exact", nonfinite="saturate")),
     ],
 )

@@ -1,5 +1,6 @@
 """Units: one module each when emitting, plain submodules otherwise."""
 
+import re
 from typing import Any
 
 import pytest
@@ -132,6 +133,10 @@ def test_units_of_equal_key_have_equal_ports() -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011
         platform.module_of(Odd(signature={"i": In(2), "o": Out(1)}))
     assert str(error.value) == "units odd of equal key () must have the same ports"
+
+
+def test_an_output_that_nothing_drives_is_an_output() -> None:
+    assert re.search(r"wire width 1 output \d+ +\\o$", emitted(Odd()).modules[0].rtlil, re.MULTILINE)
 
 
 def test_names_of_modules_differ() -> None:
