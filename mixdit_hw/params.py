@@ -34,7 +34,8 @@ class Params:
         Entries of each column's W memory, one block each; a power of two, 4 to 4096.
     c_depth
         Entries of each column's result memory, one FP32 word each; a power of two, at least R*T/drain, so that a tile
-        can reserve its space, and at most 16384. Twice that lets tiles overlap.
+        can reserve its space, and at most 16384. Twice that lets tiles overlap; four times that keeps pace with tiles
+        as short as R/drain digit passes.
     drain
         Segments into which each column's result chain is cut, a divisor of R. A result beat holds drain*C words; a tile
         takes R*T/drain cycles to leave, so tiles of fewer than R/drain digit passes are bound by it.
