@@ -7,7 +7,7 @@
 //   formats = ["mx9", "mx6", "mx4"]
 //   a_depth = 32
 //   w_depth = 8
-//   c_depth = 32
+//   c_depth = 64
 //   drain = 1
 //   cmd_depth = 4
 //   rounding = "nearest-even"
@@ -1561,29 +1561,29 @@ module mixdit_segment_writer (
   // Of the segment's top row, T cycles a tile.
   input  wire       end_,
   // For the lane of the first column.
-  // {write: u1, address: u5}
-  output reg  [5:0] control = 6'h00
+  // {write: u1, address: u6}
+  output reg  [6:0] control = 7'h00
 );
   wire _00_;
   wire [4:0] _01_;
-  wire [5:0] _02_;
+  wire [6:0] _02_;
   wire [3:0] _03_;
-  wire [5:0] _04_;
-  wire [4:0] _05_;
+  wire [6:0] _04_;
+  wire [5:0] _05_;
   wire [3:0] _06_;
   wire [3:0] _07_;
   reg [3:0] remaining = 4'h0;
   wire writing;
   assign _01_ = remaining - 1'h1;
-  assign _02_ = control[5:1] + 1'h1;
+  assign _02_ = control[6:1] + 1'h1;
   always @(posedge clk)
     remaining <= _03_;
   always @(posedge clk)
     control <= _04_;
   assign writing = end_ | _00_;
   assign _00_ = remaining != 1'h0;
-  assign _05_ = control[0] ? _02_[4:0] : control[5:1];
-  assign _04_[5:1] = rst ? 5'h00 : _05_;
+  assign _05_ = control[0] ? _02_[5:0] : control[6:1];
+  assign _04_[6:1] = rst ? 6'h00 : _05_;
   assign _04_[0] = rst ? 1'h0 : writing;
   assign _06_ = end_ ? 4'hf : remaining;
   assign _07_ = _00_ ? _01_[3:0] : _06_;
@@ -1597,24 +1597,24 @@ module mixdit_result_lane (
   // From the engine at the top of the segment.
   input  wire [31:0] c,
   // Of this lane, and the same a cycle later.
-  // {write: u1, address: u5}
-  input  wire [5:0]  control,
-  // {write: u1, address: u5}
-  output reg  [5:0]  control_next = 6'h00,
+  // {write: u1, address: u6}
+  input  wire [6:0]  control,
+  // {write: u1, address: u6}
+  output reg  [6:0]  control_next = 7'h00,
   // Read port; ``word`` stays without ``read``.
   input  wire        read,
-  input  wire [4:0]  read_address,
+  input  wire [5:0]  read_address,
   // FP32 word.
   output wire [31:0] word
 );
-  wire [5:0] _0_;
-  reg [31:0] memory [31:0];
+  wire [6:0] _0_;
+  reg [31:0] memory [63:0];
   integer memory_i;
   initial
-    for (memory_i = 0; memory_i < 32; memory_i = memory_i + 1) memory[memory_i] = 32'd0;
+    for (memory_i = 0; memory_i < 64; memory_i = memory_i + 1) memory[memory_i] = 32'd0;
   always @(posedge clk) begin
     if (control_next[0])
-      memory[control_next[5:1]] <= c;
+      memory[control_next[6:1]] <= c;
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
@@ -1625,7 +1625,7 @@ module mixdit_result_lane (
   assign word = _3_;
   always @(posedge clk)
     control_next <= _0_;
-  assign _0_ = rst ? 6'h00 : control;
+  assign _0_ = rst ? 7'h00 : control;
 endmodule
 
 // R x C engines, A from the left, W from the top, results out of the top of each segment.
@@ -1654,7 +1654,7 @@ module mixdit_array (
   input  wire [575:0] w_blocks,
   // Reads the result lanes, word g*C + c is that of segment g and column c.
   input  wire         read,
-  input  wire [4:0]   read_address,
+  input  wire [5:0]   read_address,
   // 4 x u32
   output wire [127:0] words,
   // A whole result beat has been written.
@@ -1900,14 +1900,14 @@ module mixdit_array (
   wire engine_3_2_shift_next;
   wire engine_3_2_start_next;
   wire engine_3_2_step_next;
-  wire [5:0] lane_0_0_control;
-  wire [5:0] lane_0_0_control_next;
+  wire [6:0] lane_0_0_control;
+  wire [6:0] lane_0_0_control_next;
   wire [31:0] lane_0_0_word;
-  wire [5:0] lane_0_1_control_next;
+  wire [6:0] lane_0_1_control_next;
   wire [31:0] lane_0_1_word;
-  wire [5:0] lane_0_2_control_next;
+  wire [6:0] lane_0_2_control_next;
   wire [31:0] lane_0_2_word;
-  wire [5:0] lane_0_3_control_next;
+  wire [6:0] lane_0_3_control_next;
   wire [31:0] lane_0_3_word;
   wire [12:0] row_0_control_next;
   wire [12:0] row_1_control_next;
@@ -2699,18 +2699,18 @@ module mixdit_sequencer (
   wire _016_;
   wire _017_;
   wire _018_;
-  wire [6:0] _019_;
+  wire [7:0] _019_;
   wire [3:0] _020_;
   wire [16:0] _021_;
   wire _022_;
-  wire [5:0] _023_;
+  wire [6:0] _023_;
   wire [4:0] _024_;
   wire [1:0] _025_;
   wire [1:0] _026_;
   wire _027_;
   wire [12:0] _028_;
   wire [10:0] _029_;
-  wire [7:0] _030_;
+  wire [8:0] _030_;
   wire _031_;
   wire [2:0] _032_;
   wire [2:0] _033_;
@@ -2749,7 +2749,7 @@ module mixdit_sequencer (
   reg [16:0] signal = 17'h00000;
   reg [1:0] signal_1 = 2'h0;
   wire signal_2;
-  reg [5:0] space = 6'h20;
+  reg [6:0] space = 7'h40;
   wire [10:0] w_next;
   always @(posedge clk)
     fresh <= _027_;
@@ -2829,7 +2829,7 @@ module mixdit_sequencer (
   assign _044_ = _031_ ? _032_[1:0] : draining;
   assign _045_ = finish ? 2'h3 : _044_;
   assign _025_ = rst ? 2'h0 : _045_;
-  assign _023_ = rst ? 6'h20 : _030_[5:0];
+  assign _023_ = rst ? 7'h40 : _030_[6:0];
   assign _046_ = _000_ ? cmd_accumulate : accumulate;
   assign _022_ = rst ? 1'h0 : _046_;
   assign _047_ = _000_ ? { _009_, cmd_blocks } : signal;
@@ -2857,7 +2857,7 @@ module mixdit_result_reader (
   input  wire         commit,
   // To all lanes.
   output wire         read,
-  output reg  [4:0]   read_address = 5'h00,
+  output reg  [5:0]   read_address = 6'h00,
   // From all lanes, a cycle later.
   // 4 x u32
   input  wire [127:0] words,
@@ -2874,21 +2874,21 @@ module mixdit_result_reader (
   wire _01_;
   wire _02_;
   wire _03_;
-  wire [5:0] _04_;
-  wire [4:0] _05_;
+  wire [6:0] _04_;
+  wire [5:0] _05_;
   wire [3:0] _06_;
   wire _07_;
   wire _08_;
-  wire [6:0] _09_;
-  wire [7:0] _10_;
-  wire [5:0] _11_;
+  wire [7:0] _09_;
+  wire [8:0] _10_;
+  wire [6:0] _11_;
   wire [4:0] _12_;
   wire [4:0] _13_;
   wire _14_;
   wire _15_;
   wire [3:0] _16_;
-  wire [4:0] _17_;
-  reg [5:0] level = 6'h00;
+  wire [5:0] _17_;
+  reg [6:0] level = 7'h00;
   reg [3:0] signal = 4'h0;
   assign _00_ = level != 1'h0;
   assign freed = _00_ & _03_;
@@ -2916,9 +2916,9 @@ module mixdit_result_reader (
   assign _07_ = rst ? 1'h0 : _15_;
   assign _16_ = freed ? _13_[3:0] : signal;
   assign _06_ = rst ? 4'h0 : _16_;
-  assign _17_ = freed ? _11_[4:0] : read_address;
-  assign _05_ = rst ? 5'h00 : _17_;
-  assign _04_ = rst ? 6'h00 : _10_[5:0];
+  assign _17_ = freed ? _11_[5:0] : read_address;
+  assign _05_ = rst ? 6'h00 : _17_;
+  assign _04_ = rst ? 7'h00 : _10_[6:0];
   assign c_words = words;
   assign read = freed;
 endmodule
@@ -3166,7 +3166,7 @@ module mixdit_core (
   wire array_commit;
   wire [3:0] array_phase;
   wire array_read;
-  wire [4:0] array_read_address;
+  wire [5:0] array_read_address;
   wire [10:0] array_w_control;
   wire [3:0] array_w_oldest;
   wire array_w_write;

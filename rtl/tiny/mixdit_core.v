@@ -7,7 +7,7 @@
 //   formats = ["mx9", "mx6", "mx4"]
 //   a_depth = 16
 //   w_depth = 4
-//   c_depth = 16
+//   c_depth = 32
 //   drain = 1
 //   cmd_depth = 4
 //   rounding = "nearest-even"
@@ -1561,29 +1561,29 @@ module mixdit_segment_writer (
   // Of the segment's top row, T cycles a tile.
   input  wire       end_,
   // For the lane of the first column.
-  // {write: u1, address: u4}
-  output reg  [4:0] control = 5'h00
+  // {write: u1, address: u5}
+  output reg  [5:0] control = 6'h00
 );
   wire _00_;
   wire [3:0] _01_;
-  wire [4:0] _02_;
+  wire [5:0] _02_;
   wire [2:0] _03_;
-  wire [4:0] _04_;
-  wire [3:0] _05_;
+  wire [5:0] _04_;
+  wire [4:0] _05_;
   wire [2:0] _06_;
   wire [2:0] _07_;
   reg [2:0] remaining = 3'h0;
   wire writing;
   assign _01_ = remaining - 1'h1;
-  assign _02_ = control[4:1] + 1'h1;
+  assign _02_ = control[5:1] + 1'h1;
   always @(posedge clk)
     remaining <= _03_;
   always @(posedge clk)
     control <= _04_;
   assign writing = end_ | _00_;
   assign _00_ = remaining != 1'h0;
-  assign _05_ = control[0] ? _02_[3:0] : control[4:1];
-  assign _04_[4:1] = rst ? 4'h0 : _05_;
+  assign _05_ = control[0] ? _02_[4:0] : control[5:1];
+  assign _04_[5:1] = rst ? 5'h00 : _05_;
   assign _04_[0] = rst ? 1'h0 : writing;
   assign _06_ = end_ ? 3'h7 : remaining;
   assign _07_ = _00_ ? _01_[2:0] : _06_;
@@ -1597,24 +1597,24 @@ module mixdit_result_lane (
   // From the engine at the top of the segment.
   input  wire [31:0] c,
   // Of this lane, and the same a cycle later.
-  // {write: u1, address: u4}
-  input  wire [4:0]  control,
-  // {write: u1, address: u4}
-  output reg  [4:0]  control_next = 5'h00,
+  // {write: u1, address: u5}
+  input  wire [5:0]  control,
+  // {write: u1, address: u5}
+  output reg  [5:0]  control_next = 6'h00,
   // Read port; ``word`` stays without ``read``.
   input  wire        read,
-  input  wire [3:0]  read_address,
+  input  wire [4:0]  read_address,
   // FP32 word.
   output wire [31:0] word
 );
-  wire [4:0] _0_;
-  reg [31:0] memory [15:0];
+  wire [5:0] _0_;
+  reg [31:0] memory [31:0];
   integer memory_i;
   initial
-    for (memory_i = 0; memory_i < 16; memory_i = memory_i + 1) memory[memory_i] = 32'd0;
+    for (memory_i = 0; memory_i < 32; memory_i = memory_i + 1) memory[memory_i] = 32'd0;
   always @(posedge clk) begin
     if (control_next[0])
-      memory[control_next[4:1]] <= c;
+      memory[control_next[5:1]] <= c;
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
@@ -1625,7 +1625,7 @@ module mixdit_result_lane (
   assign word = _3_;
   always @(posedge clk)
     control_next <= _0_;
-  assign _0_ = rst ? 5'h00 : control;
+  assign _0_ = rst ? 6'h00 : control;
 endmodule
 
 // R x C engines, A from the left, W from the top, results out of the top of each segment.
@@ -1654,7 +1654,7 @@ module mixdit_array (
   input  wire [287:0] w_blocks,
   // Reads the result lanes, word g*C + c is that of segment g and column c.
   input  wire         read,
-  input  wire [3:0]   read_address,
+  input  wire [4:0]   read_address,
   // 2 x u32
   output wire [63:0]  words,
   // A whole result beat has been written.
@@ -1732,10 +1732,10 @@ module mixdit_array (
   wire engine_1_0_start_next;
   wire engine_1_0_step;
   wire engine_1_0_step_next;
-  wire [4:0] lane_0_0_control;
-  wire [4:0] lane_0_0_control_next;
+  wire [5:0] lane_0_0_control;
+  wire [5:0] lane_0_0_control_next;
   wire [31:0] lane_0_0_word;
-  wire [4:0] lane_0_1_control_next;
+  wire [5:0] lane_0_1_control_next;
   wire [31:0] lane_0_1_word;
   wire [11:0] row_0_control_next;
   wire [11:0] row_1_control_next;
@@ -2121,18 +2121,18 @@ module mixdit_sequencer (
   wire _016_;
   wire _017_;
   wire _018_;
-  wire [5:0] _019_;
+  wire [6:0] _019_;
   wire [3:0] _020_;
   wire [16:0] _021_;
   wire _022_;
-  wire [4:0] _023_;
+  wire [5:0] _023_;
   wire [3:0] _024_;
   wire _025_;
   wire [1:0] _026_;
   wire _027_;
   wire [11:0] _028_;
   wire [9:0] _029_;
-  wire [6:0] _030_;
+  wire [7:0] _030_;
   wire _031_;
   wire [1:0] _032_;
   wire [2:0] _033_;
@@ -2171,7 +2171,7 @@ module mixdit_sequencer (
   reg [16:0] signal = 17'h00000;
   reg [1:0] signal_1 = 2'h0;
   wire signal_2;
-  reg [4:0] space = 5'h10;
+  reg [5:0] space = 6'h20;
   wire [9:0] w_next;
   always @(posedge clk)
     fresh <= _027_;
@@ -2251,7 +2251,7 @@ module mixdit_sequencer (
   assign _044_ = _031_ ? _032_[0] : draining;
   assign _045_ = finish ? 1'h1 : _044_;
   assign _025_ = rst ? 1'h0 : _045_;
-  assign _023_ = rst ? 5'h10 : _030_[4:0];
+  assign _023_ = rst ? 6'h20 : _030_[5:0];
   assign _046_ = _000_ ? cmd_accumulate : accumulate;
   assign _022_ = rst ? 1'h0 : _046_;
   assign _047_ = _000_ ? { _009_, cmd_blocks } : signal;
@@ -2279,7 +2279,7 @@ module mixdit_result_reader (
   input  wire        commit,
   // To all lanes.
   output wire        read,
-  output reg  [3:0]  read_address = 4'h0,
+  output reg  [4:0]  read_address = 5'h00,
   // From all lanes, a cycle later.
   // 2 x u32
   input  wire [63:0] words,
@@ -2296,21 +2296,21 @@ module mixdit_result_reader (
   wire _01_;
   wire _02_;
   wire _03_;
-  wire [4:0] _04_;
-  wire [3:0] _05_;
+  wire [5:0] _04_;
+  wire [4:0] _05_;
   wire [2:0] _06_;
   wire _07_;
   wire _08_;
-  wire [5:0] _09_;
-  wire [6:0] _10_;
-  wire [4:0] _11_;
+  wire [6:0] _09_;
+  wire [7:0] _10_;
+  wire [5:0] _11_;
   wire [3:0] _12_;
   wire [3:0] _13_;
   wire _14_;
   wire _15_;
   wire [2:0] _16_;
-  wire [3:0] _17_;
-  reg [4:0] level = 5'h00;
+  wire [4:0] _17_;
+  reg [5:0] level = 6'h00;
   reg [2:0] signal = 3'h0;
   assign _00_ = level != 1'h0;
   assign freed = _00_ & _03_;
@@ -2338,9 +2338,9 @@ module mixdit_result_reader (
   assign _07_ = rst ? 1'h0 : _15_;
   assign _16_ = freed ? _13_[2:0] : signal;
   assign _06_ = rst ? 3'h0 : _16_;
-  assign _17_ = freed ? _11_[3:0] : read_address;
-  assign _05_ = rst ? 4'h0 : _17_;
-  assign _04_ = rst ? 5'h00 : _10_[4:0];
+  assign _17_ = freed ? _11_[4:0] : read_address;
+  assign _05_ = rst ? 5'h00 : _17_;
+  assign _04_ = rst ? 6'h00 : _10_[5:0];
   assign c_words = words;
   assign read = freed;
 endmodule
@@ -2588,7 +2588,7 @@ module mixdit_core (
   wire array_commit;
   wire [3:0] array_phase;
   wire array_read;
-  wire [3:0] array_read_address;
+  wire [4:0] array_read_address;
   wire [9:0] array_w_control;
   wire [2:0] array_w_oldest;
   wire array_w_write;
