@@ -44,7 +44,7 @@ class Counters(wiring.Component):
         with m.Else():
             active = running | self.passes_event
             m.d.sync += [running.eq(active), now.eq(now + active)]
-            with m.If(self.result_event):
+            with m.If(self.result_event & active):
                 m.d.sync += self.cycles.eq(now + 1)
             for name in STEP_EVENTS:
                 counter = getattr(self, name)
