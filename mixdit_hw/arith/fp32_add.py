@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .carry_select import carry_select_add
 from .register import register
 
 FRACTION_BITS = 23
@@ -97,11 +98,10 @@ class FP32Add(wiring.Component):
         subtract1 = register(m, subtract, "subtract1")
         nan1, inf1 = register(m, is_nan, "nan1"), register(m, is_inf, "inf1")
 
-        # Cycle 2: add or subtract; never negative, since the larger magnitude comes first. The lowest bit of both
-        # summands makes the carry-in.
-        augend = Cat(subtract1, Const(0, _GUARDS), large1, Const(0, 1))
-        addend = Cat(subtract1, small1 ^ subtract1.replicate(_SUM_BITS - 1), subtract1)
-        sum2 = register(m, (augend + addend)[1 : _SUM_BITS + 1], "sum2")
+        # Cycle 2: add or subtract; never negative, since the larger magnitude comes first.
+        augend = Cat(Const(0, _GUARDS), large1)
+        total = carry_select_add(augend, small1 ^ subtract1.replicate(len(augend)), subtract1, (9, 9, 9))
+        sum2 = register(m, Cat(total[:-1], total[-1] & ~subtract1), "sum2")
         sign2, exp2 = register(m, sign1, "sign2"), register(m, exp1, "exp2")
         nan2, inf2 = register(m, nan1, "nan2"), register(m, inf1, "inf2")
 
@@ -120,30 +120,35 @@ class FP32Add(wiring.Component):
         sign3, exp3 = register(m, sign2, "sign3"), register(m, exp2, "exp3")
         nan3, inf3 = register(m, nan2, "nan3"), register(m, inf2, "inf3")
 
-        # Cycle 4: round. A sum below 2^-126 is a multiple of 2^-149, so it is exact and is flushed unrounded.
+        # Cycle 4: round. A sum below 2^-126 is a multiple of 2^-149: it is exact, and rounding cannot lift it out of
+        # zero. Rounding up to 2^128 leaves a fraction of 0, so it gives Inf by itself. So all special cases are known
+        # early.
         round_up = Signal()
-        rounded = Signal(FRACTION_BITS + 1)
-        exponent, bumped = Signal(signed(10)), Signal(signed(10))
+        exponent, bumped = Signal(signed(EXPONENT_BITS + 2)), Signal(EXPONENT_BITS)
         m.d.comb += [
             round_up.eq(guard3 & (sticky3 | fraction3[0])),
-            rounded.eq(fraction3 + round_up),
             exponent.eq(exp3 + 1 - count3),
             bumped.eq(exp3 + 2 - count3),
         ]
-        carry = rounded[FRACTION_BITS]
-        overflow, zero = Signal(), Signal()
+        # The fraction in segments, each plus 1 where round_up comes through all those below it.
+        parts: list[Value] = []
+        carry: Value = round_up
+        for part in (fraction3[:8], fraction3[8:16], fraction3[16:]):
+            parts.append(Mux(carry, (part + 1)[: len(part)], part))
+            carry = round_up & fraction3[: sum(map(len, parts))].all()
+        zero, overflow = Signal(), Signal()
         m.d.comb += [
-            overflow.eq(inf3 | Mux(carry, bumped >= EXPONENT_MAX, exponent >= EXPONENT_MAX)),
-            zero.eq(~nonzero3 | Mux(carry, bumped <= 0, exponent <= 0)),
+            zero.eq((~nonzero3 | (exponent <= 0)) & ~inf3),
+            overflow.eq(inf3 | (exponent == EXPONENT_MAX)),
         ]
-        word = Signal(32)
-        with m.If(nan3):
-            m.d.comb += word.eq(CANONICAL_NAN)
-        with m.Elif(overflow):
-            m.d.comb += word.eq(Cat(Const(0, FRACTION_BITS), Const(EXPONENT_MAX, EXPONENT_BITS), sign3))
-        with m.Elif(zero):
-            m.d.comb += word.eq(0)
-        with m.Else():
-            m.d.comb += word.eq(Cat(rounded[:FRACTION_BITS], Mux(carry, bumped, exponent)[:EXPONENT_BITS], sign3))
+        finite = ~(zero | overflow | nan3)
+        fraction = Cat(*parts) & finite.replicate(FRACTION_BITS)
+        field = Mux(carry, bumped, exponent[:EXPONENT_BITS]) & (~zero | nan3).replicate(EXPONENT_BITS)
+        word = Cat(
+            fraction[:-1],
+            fraction[-1] | nan3,
+            field | (overflow | nan3).replicate(EXPONENT_BITS),
+            sign3 & ~zero & ~nan3,
+        )
         m.d.comb += self.o.eq(register(m, word, "sum4"))
         return m
