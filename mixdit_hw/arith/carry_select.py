@@ -18,7 +18,7 @@ def carry_select_add(a: Value, b: Value, carry_in: Value, segments: Sequence[int
         The words differ in width, or the segments do not add up to it.
     """
     if len(a) != len(b) or sum(segments) != len(a):
-        raise ValueError(f"segments must add up to the words' {len(a)} and {len(b)} bits, not {list(segments)!r}")
+        raise ValueError(f"segments must add up to the words' {len(a)} and {len(b)} bits, not {tuple(segments)!r}")
     parts: list[Value] = []
     carry, start = carry_in, 0
     for i, width in enumerate(segments):
