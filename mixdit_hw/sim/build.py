@@ -5,7 +5,9 @@ import fcntl
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from ..errors import OutputError
@@ -14,9 +16,7 @@ from .bench import FEEDER, TOP, bench_verilog
 from .process import run_tool
 from .tools import IcarusTools, VerilatorTools, cocotb_library, digest, find_icarus, find_verilator
 
-# Modules that Verilator keeps apart, so that it compiles each once instead of once for each instance.
-_KEPT_MODULES = ("mixdit_engine",)
-_NO_INLINE_FROM = 16  # instances of a module from which that pays
+_NO_INLINE_FROM = 16  # instances in the whole design from which Verilator keeps a module apart
 _TIMEOUT_S = 3600
 
 
@@ -46,7 +46,7 @@ def build(engine: str, design: str, params: Params, build_dir: Path) -> Path:
     """
     tools = find_verilator() if engine == "verilator" else find_icarus()
     bench = bench_verilog(params)
-    control = _control_file(design)
+    control = control_file(design)
     key = f"{engine}-{digest(design, bench, FEEDER.read_text(), control, tools.versions())}"
     target = build_dir / key
     program = target / ("simulation" if engine == "verilator" else "simulation.vvp")
@@ -75,13 +75,17 @@ def build(engine: str, design: str, params: Params, build_dir: Path) -> Path:
     return program
 
 
-def _control_file(design: str) -> str:
-    """Verilator's control file: which modules of the design to keep apart."""
-    lines = ["`verilator_config"]
-    for module in re.findall(r"^module (\w+)", design, re.MULTILINE):
-        if len(re.findall(rf"^\s*{module} ", design, re.MULTILINE)) >= _NO_INLINE_FROM:
-            lines.append(f'no_inline -module "{module}"')
-    return "\n".join(lines) + "\n"
+def control_file(design: str) -> str:
+    """Verilator's control file for a design: modules with many instances are compiled once, not once for each."""
+    bodies = dict(re.findall(r"^module (\w+)(.*?)^endmodule", design, re.MULTILINE | re.DOTALL))
+    used = {name: Counter(re.findall(r"^ *(\w+) \w+ \($", body, re.MULTILINE)) for name, body in bodies.items()}
+
+    @cache
+    def instances(module: str) -> int:
+        return sum(counts[module] * instances(parent) for parent, counts in used.items() if counts[module]) or 1
+
+    kept = [f'no_inline -module "{name}"' for name in bodies if instances(name) >= _NO_INLINE_FROM]
+    return "\n".join(["`verilator_config", *kept]) + "\n"
 
 
 def _build_verilator(tools: VerilatorTools, work: Path, program: Path) -> None:
