@@ -1,5 +1,6 @@
 """Writes a design's files."""
 
+import json
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,7 @@ _CORE = """\
 CAPI=2:
 
 name: mixdit:hw:{name}:{version}
-description: {summary}
+description: {description}
 
 filesets:
   rtl:
@@ -73,7 +74,7 @@ def file_texts(design: Design, params: Params) -> dict[str, str]:
     name = design.name
     return {
         ".json": manifest(design, params),
-        ".core": _CORE.format(name=name, version=version("mixdit-hw"), summary=design.top.summary),
+        ".core": _CORE.format(name=name, version=version("mixdit-hw"), description=json.dumps(design.top.summary)),
         ".f": f"{name}.v\n",
         ".vlt": read_waivers(),
         ".v": design.text(params),

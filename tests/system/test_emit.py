@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,11 @@ from mixdit_hw.sim.tools import find_verilator
 from tests.support.simulation import need_engine
 
 TINY = get_preset("tiny")
+
+
+@cache
+def tiny_text() -> str:
+    return emit_verilog(TINY)
 
 
 def lint(folder: Path, name: str) -> str:
@@ -61,7 +67,7 @@ def test_each_distinct_unit_is_one_module(preset: str) -> None:
 
 
 def test_names_need_no_escape_and_nothing_tells_of_place_or_time() -> None:
-    text = emit_verilog(TINY)
+    text = tiny_text()
     assert "\\" not in text
     assert "/" not in re.sub(r"^ *//.*$", "", text, flags=re.MULTILINE)
     assert not re.search(r"\b20\d\d-\d\d|auto\$|\.py|\.cc", text)
@@ -79,16 +85,16 @@ def test_text_depends_on_parameters_only() -> None:
             check=True,
             timeout=300,
         ).stdout
-        for seed in ("0", "1", "4242")
+        for seed in ("0", "4242")
     }
-    assert texts == {emit_verilog(TINY)}
+    assert texts == {tiny_text()}
 
 
 def test_generated_files(tmp_path: Path) -> None:
     paths = generate(TINY, tmp_path / "new" / "folder")
     assert [path.name for path in paths] == [f"mixdit_core{s}" for s in (".json", ".core", ".f", ".vlt", ".v")]
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(p.name for p in paths)
-    assert paths[-1].read_text() == emit_verilog(TINY)
+    assert paths[-1].read_text() == tiny_text()
     assert paths[2].read_text() == "mixdit_core.v\n"
     assert "toplevel: mixdit_core" in paths[1].read_text()
 
@@ -96,7 +102,7 @@ def test_generated_files(tmp_path: Path) -> None:
 def test_manifest_tells_the_ports_of_the_text(tmp_path: Path) -> None:
     path = generate(TINY, tmp_path)[0]
     manifest = json.loads(path.read_text())
-    head = re.search(r"^module mixdit_core \((.*?)^\);", emit_verilog(TINY), re.MULTILINE | re.DOTALL)
+    head = re.search(r"^module mixdit_core \((.*?)^\);", tiny_text(), re.MULTILINE | re.DOTALL)
     assert head is not None
     found = [
         (name, direction, int(top or 0) + 1)
