@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
-from amaranth.hdl import Const, Elaboratable, Module, Signal, Value
+from amaranth.hdl import ClockDomain, Const, Elaboratable, Module, Signal, Value
 from amaranth.sim import Simulator
 
 IDLES = ("always", "random", "mostly", "rarely", "bursts")
@@ -165,6 +165,9 @@ class _SourceState:
         if offer:
             ctx.set(self.payload, self.queue[len(self.end.cycles)])
 
+    def release(self, ctx: Any) -> None:
+        ctx.set(self.end.stream.valid, 0)
+
     def clock(self, ctx: Any, now: int, valid: int, ready: int) -> None:
         if valid and ready:
             self.end.cycles.append(now)
@@ -189,6 +192,9 @@ class _SinkState:
     def drive(self, ctx: Any, waiting: bool = False) -> None:
         ready = self.done or (waiting if self.willing is None else next(self.willing))
         ctx.set(self.end.stream.ready, ready)
+
+    def release(self, ctx: Any) -> None:
+        ctx.set(self.end.stream.ready, 0)
 
     def clock(self, ctx: Any, now: int, valid: int, ready: int, payload: int) -> None:
         if self.stalled is not None:
@@ -216,6 +222,9 @@ class Bench:
 
     def __init__(self, dut: Elaboratable) -> None:
         top = Module()
+        domain = ClockDomain("sync")
+        top.domains += domain
+        self._reset = domain.rst
         top.submodules.dut = dut
         tick = Signal()  # gives units without registers a clock to be tested in
         top.d.sync += tick.eq(~tick)
@@ -223,6 +232,8 @@ class Bench:
         self._simulator.add_clock(1e-6)
         self._simulator.add_process(self._process)
         self._ends: list[_SourceState | _SinkState] = []
+        self._interrupted: list[_SourceState | _SinkState] = []
+        self._after = 0
         self._pins: Sequence[tuple[Any, int]] = ()
         self._watch: Sequence[Any] = ()
         self._timeout = 0
@@ -236,8 +247,10 @@ class Bench:
         pins: Sequence[tuple[Any, int]] = (),
         watch: Sequence[Any] = (),
         timeout: int | None = None,
+        interrupted: Sequence[Source | Sink] = (),
+        after: int = 0,
     ) -> None:
-        """Reset the design and run until every item is moved.
+        """Start afresh and run until every item is moved.
 
         Parameters
         ----------
@@ -249,18 +262,23 @@ class Bench:
             Signals whose values are kept cycle by cycle in `watched`.
         timeout
             Cycles until the run fails; by default 200 and 40 for each item.
+        interrupted, after
+            Ends of an earlier job that is to be cut off, after so many cycles, by a reset of one cycle.
 
         Raises
         ------
         StreamError
             A rule of streams is broken, an item comes too many, or the time is over.
         """
-        self._ends = [_SourceState(e) if isinstance(e, Source) else _SinkState(e) for e in ends]
+        self._ends, self._interrupted = (
+            [_SourceState(e) if isinstance(e, Source) else _SinkState(e) for e in group]
+            for group in (ends, interrupted)
+        )
+        self._after = after
         self._pins = pins
         self._watch = watch
         count = sum(len(e.items) if isinstance(e, Source) else e.count for e in ends)
         self._timeout = 200 + 40 * count if timeout is None else timeout
-        self.watched = []
         if self._started:
             self._simulator.reset()
         self._started = True
@@ -270,23 +288,37 @@ class Bench:
         with ctx.critical():
             for signal, value in self._pins:
                 ctx.set(signal, value)
-            for end in self._ends:
-                end.drive(ctx)
-            probes = [probe for end in self._ends for probe in end.probes]
-            left = SURPLUS_CYCLES
-            self.cycles = 0
-            async for _, _, *values in ctx.tick().sample(*probes, *self._watch):
-                stream = iter(values)
-                for end in self._ends:
-                    end.clock(ctx, self.cycles, *islice(stream, len(end.probes)))
-                self.watched.append(tuple(stream))
-                self.cycles += 1
-                left = left - 1 if all(end.done for end in self._ends) else SURPLUS_CYCLES
-                if self.cycles > self._timeout:
-                    state = ", ".join(str(end.end) for end in self._ends)
-                    raise StreamError(f"no end after {self._timeout} cycles: {state}")
-                if not left:
-                    break
+            if self._interrupted:
+                await self._move(ctx, self._interrupted, self._after)
+                ctx.set(self._reset, 1)
+                await ctx.tick()
+                ctx.set(self._reset, 0)
+                for end in self._interrupted:
+                    end.release(ctx)
+            await self._move(ctx, self._ends)
+
+    async def _move(self, ctx: Any, ends: Sequence["_SourceState | _SinkState"], limit: int | None = None) -> None:
+        """Move items until all are moved, or for ``limit`` cycles."""
+        for end in ends:
+            end.drive(ctx)
+        probes = [probe for end in ends for probe in end.probes]
+        left = SURPLUS_CYCLES
+        self.cycles = 0
+        self.watched = []
+        if limit == 0:
+            return
+        async for _, _, *values in ctx.tick().sample(*probes, *self._watch):
+            stream = iter(values)
+            for end in ends:
+                end.clock(ctx, self.cycles, *islice(stream, len(end.probes)))
+            self.watched.append(tuple(stream))
+            self.cycles += 1
+            left = left - 1 if all(end.done for end in ends) else SURPLUS_CYCLES
+            if self.cycles > self._timeout:
+                state = ", ".join(str(end.end) for end in ends)
+                raise StreamError(f"no end after {self._timeout} cycles: {state}")
+            if self.cycles == limit or (limit is None and not left):
+                break
 
 
 def latency(source: Source, sink: Sink) -> int:

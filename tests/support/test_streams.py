@@ -89,6 +89,40 @@ def test_lost_rate_is_caught():
     assert_full_rate(source, sink)
 
 
+class Kept(wiring.Component):
+    """One stage, which forgets its item at a reset or does not."""
+
+    def __init__(self, forgets: bool) -> None:
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))})
+        self.forgets = forgets
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        valid = Signal(reset_less=not self.forgets)
+        m.d.comb += [self.o.valid.eq(valid), self.i.ready.eq(~valid | self.o.ready)]
+        with m.If(self.i.ready):
+            m.d.sync += [valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+        return m
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 9])
+def test_interrupted_job(after):
+    """Items that a unit keeps over a reset are found; they are not those of the new job."""
+
+    def run(forgets: bool) -> list[int]:
+        dut = Kept(forgets)
+        old = Source(dut.i, list(range(100, 120))), Sink(dut.o, 20, backpressure="0001")
+        sink = Sink(dut.o, 3)
+        Bench(dut).run(Source(dut.i, [1, 2, 3]), sink, interrupted=old, after=after)
+        assert len(old[1].items) == after // 4
+        return sink.items
+
+    assert run(True) == [1, 2, 3]
+    if after:
+        with pytest.raises(StreamError, match=r"^cycle 3: item 0x3 after the last of 3$"):
+            run(False)
+
+
 @pytest.mark.parametrize("spec", IDLES)
 def test_patterns_repeat_with_their_seed(spec):
     first, again, other = (list(islice(pattern(spec, seed), 200)) for seed in (1, 1, 2))
