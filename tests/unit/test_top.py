@@ -1,70 +1,20 @@
-"""The core against exact arithmetic: every format, tile order, stalls on all streams, accumulation over commands."""
+"""The core against exact arithmetic: formats, stalls, accumulation, rate, latency, counters, reset, least depths."""
 
-from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from golden.formats import Format, get_format
+from golden.formats import get_format
 from mixdit_hw.params import Params
-from mixdit_hw.shapes import FP32_BITS
+from mixdit_hw.tile.counters import STEP_EVENTS
 from mixdit_hw.top import Core
-from tests.support.blocks import Block, accumulate, random_block
 from tests.support.streams import Bench, Sink, Source
+from tests.support.tiles import Tile, a_beats, random_tile, random_tiles, result_beats, w_beats
 
 SMALL = Params(rows=2, columns=2, a_depth=16, w_depth=4, c_depth=16)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A's blocks by [K block][row], W's by [K block][column]."""
-
-    a: list[list[Block]]
-    w: list[list[Block]]
-
-
-def random_tile(rng: np.random.Generator, params: Params, pairs: list[tuple[Format, Format]]) -> Tile:
-    spread = int(rng.choice([1, 6, 20]))
-    return Tile(
-        [[random_block(rng, fa, spread=spread) for _ in range(params.tile_rows)] for fa, _ in pairs],
-        [[random_block(rng, fw, spread=spread) for _ in range(params.columns)] for _, fw in pairs],
-    )
-
-
-def random_tiles(rng: np.random.Generator, params: Params, count: int, blocks: int) -> list[Tile]:
-    formats = params.format_set
-
-    def pair() -> tuple[Format, Format]:
-        return formats[rng.integers(len(formats))], formats[rng.integers(len(formats))]
-
-    return [random_tile(rng, params, [pair() for _ in range(rng.integers(1, blocks + 1))]) for _ in range(count)]
-
-
-def beat(blocks: list[Block], magnitude_bits: int) -> int:
-    width = 16 + 16 * (magnitude_bits + 1)
-    bits = sum(block.container(magnitude_bits) << i * width for i, block in enumerate(blocks))
-    return bits | blocks[0].fmt.code << len(blocks) * width
-
-
-def a_beats(tile: Tile, p: Params) -> list:
-    return [
-        beat([rows[r * p.interleave + t] for r in range(p.rows)], p.magnitude_bits)
-        for rows in tile.a
-        for t in range(p.interleave)
-    ]
-
-
-def result_beats(tile: Tile, p: Params) -> list[int]:
-    beats = []
-    for i in range(p.tile_beats):
-        word = int(i == p.tile_beats - 1) << p.drain * p.columns * FP32_BITS
-        for g in range(p.drain):
-            row = g * p.tile_beats + i
-            for c in range(p.columns):
-                value = accumulate([(a[row], w[c]) for a, w in zip(tile.a, tile.w, strict=True)])
-                word |= value << (g * p.columns + c) * FP32_BITS
-        beats.append(word)
-    return beats
+ACCUMULATE = 1 << 16
 
 
 class CoreBench:
@@ -75,20 +25,29 @@ class CoreBench:
         self.core = Core(params)
         self.bench = Bench(self.core)
 
-    def run(self, tiles: list[Tile], commands=None, *, idle="always", backpressure="always", seed=0) -> Sink:
+    def ends(self, tiles: list[Tile], commands=None, *, idle="always", backpressure="always", seed=0):
+        """Sources of all blocks and commands, and a sink of the results."""
         p, core = self.params, self.core
         commands = [len(t.a) for t in tiles] if commands is None else commands
-        expected = [word for tile in tiles for word in result_beats(tile, p)]
-        sink = Sink(core.c, len(expected), backpressure=backpressure, seed=seed)
-        self.bench.run(
+        return (
             Source(core.a, [b for tile in tiles for b in a_beats(tile, p)], idle=idle, seed=seed + 1),
-            Source(core.w, [beat(b, p.magnitude_bits) for tile in tiles for b in tile.w], idle=idle, seed=seed + 2),
+            Source(core.w, [b for tile in tiles for b in w_beats(tile, p)], idle=idle, seed=seed + 2),
             Source(core.cmd, commands, idle=idle, seed=seed + 3),
-            sink,
+            Sink(core.c, len(tiles) * p.tile_beats, backpressure=backpressure, seed=seed),
         )
+
+    def run(self, tiles: list[Tile], commands=None, *, watch=(), interrupted=(), after=0, **patterns) -> Sink:
+        """Multiply tiles and check every result beat."""
+        ends = self.ends(tiles, commands, **patterns)
+        self.bench.run(*ends, watch=watch, interrupted=interrupted, after=after)
+        sink = ends[-1]
+        expected = [word for tile in tiles for word in result_beats(tile, self.params)]
         for i, (got, want) in enumerate(zip(sink.items, expected, strict=True)):
             assert got == want, f"beat {i}: {got:x}, not {want:x}"
         return sink
+
+
+bench_of = cache(CoreBench)
 
 
 @pytest.mark.parametrize(
@@ -96,18 +55,18 @@ class CoreBench:
     [
         SMALL,
         SMALL.replace(rows=4, columns=1, drain=2, interleave=5, a_depth=32),
-        SMALL.replace(rows=3, columns=3, drain=3, c_depth=4, w_depth=8),
+        SMALL.replace(rows=3, columns=2, drain=3, c_depth=4, w_depth=8),
         SMALL.replace(rows=1, columns=2, formats=("mx6", "mx4"), c_depth=4),
         SMALL.replace(rows=1, columns=1, formats=("mx4",), interleave=6, a_depth=32, c_depth=8),
     ],
-    ids=["2x2", "4x1-drain2-T5", "3x3-drain3", "1x2-mx6-mx4", "1x1-mx4-T6"],
+    ids=["2x2", "4x1-drain2-T5", "3x2-drain3", "1x2-mx6-mx4", "1x1-mx4-T6"],
 )
 def test_random_tiles(params):
-    bench = CoreBench(params)
+    bench = bench_of(params)
     rng = np.random.default_rng(3)
     bench.run(random_tiles(rng, params, 6, 5), seed=10)
-    bench.run(random_tiles(rng, params, 6, 5), idle="random", backpressure="bursts", seed=20)
-    bench.run(random_tiles(rng, params, 6, 3), idle="bursts", backpressure="rarely", seed=30)
+    bench.run(random_tiles(rng, params, 5, 5), idle="random", backpressure="bursts", seed=20)
+    bench.run(random_tiles(rng, params, 4, 3), idle="bursts", backpressure="rarely", seed=30)
 
 
 def test_accumulate():
@@ -119,9 +78,9 @@ def test_accumulate():
         blocks = len(tile.a)
         cut = int(rng.integers(1, blocks)) if blocks > 1 else blocks
         parts = [cut, blocks - cut] if cut < blocks else [blocks]
-        commands += [n | (i < len(parts) - 1) << 16 for i, n in enumerate(parts)]
+        commands += [n | ACCUMULATE * (i < len(parts) - 1) for i, n in enumerate(parts)]
     assert len(commands) > len(tiles)
-    CoreBench(SMALL).run(tiles, commands, idle="mostly", backpressure="random", seed=5)
+    bench_of(SMALL).run(tiles, commands, idle="mostly", backpressure="random", seed=5)
 
 
 @pytest.mark.parametrize(("fmt", "passes"), [("mx6", 1), ("mx9", 4)])
@@ -130,9 +89,78 @@ def test_full_rate(fmt, passes):
     rng = np.random.default_rng(6)
     f = get_format(fmt)
     blocks = 4
-    tiles = [random_tile(rng, SMALL, [(f, f)] * blocks) for _ in range(4)]
-    bench = CoreBench(SMALL)
-    sink = bench.run(tiles, seed=7)
+    tiles = [random_tile(rng, SMALL, [(f, f)] * blocks) for _ in range(3)]
+    sink = bench_of(SMALL).run(tiles, seed=7)
     firsts = sink.cycles[:: SMALL.tile_beats]
     distance = blocks * passes * SMALL.interleave
-    assert [b - a for a, b in zip(firsts, firsts[1:], strict=False)] == [distance] * 3
+    assert [b - a for a, b in pairwise(firsts)] == [distance] * 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        SMALL,
+        SMALL.replace(rows=4, columns=1, drain=2, interleave=5, a_depth=32),
+        SMALL.replace(rows=3, columns=2, drain=3, c_depth=4, w_depth=8),
+    ],
+    ids=["2x2", "4x1-drain2-T5", "3x2-drain3"],
+)
+def test_latency_and_counters(params):
+    """The decision for the last pass is found in the counters: its pass counts a cycle later, a first one at once."""
+    bench = bench_of(params)
+    core = bench.core
+    counters = [getattr(core, name) for name in STEP_EVENTS]
+    tile = random_tiles(np.random.default_rng(8), params, 1, 4)[0]
+    sink = bench.run([tile], watch=[core.cycles, *counters], idle="random", seed=3)
+    passes = [values[1] for values in bench.bench.watched]
+    total = tile.passes()
+    first, last = passes.index(1) - 1, passes.index(total) - 1
+    assert sink.cycles == [last + core.latency + i for i in range(params.tile_beats)]
+    cycles, *events = bench.bench.watched[-1]
+    assert cycles == sink.cycles[-1] - first + 1
+    assert events[0] == total
+    # The steps from the first pass to the last are passes or waits, but there is one command only.
+    assert sum(events) == (last - first) // params.interleave + 1
+
+
+def test_clear():
+    """Counters stay at zero while ``clear`` is held, whatever happens."""
+    bench = bench_of(SMALL)
+    core = bench.core
+    tiles = random_tiles(np.random.default_rng(9), SMALL, 1, 2)
+    ends = bench.ends(tiles)
+    counters = [core.cycles, *(getattr(core, name) for name in STEP_EVENTS)]
+    bench.bench.run(*ends, pins=[(core.clear, 1)], watch=counters)
+    assert set(bench.bench.watched) == {(0,) * len(counters)}
+
+
+RESET_CYCLES = sorted(np.random.default_rng(10).choice(180, 14, replace=False).tolist())
+
+
+@pytest.mark.parametrize("after", RESET_CYCLES)
+def test_reset_in_the_middle(after):
+    """After a reset nothing of the old job comes out, and the next one is exact."""
+    bench = bench_of(SMALL)
+    rng = np.random.default_rng(after)
+    old = bench.ends(random_tiles(rng, SMALL, 6, 3), idle="mostly", backpressure="mostly", seed=after)
+    bench.run(random_tiles(rng, SMALL, 2, 2), idle="mostly", seed=after, interrupted=old, after=after)
+    assert sum(len(end.cycles) for end in old[:3]) > 0 or after < 3
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        SMALL.replace(rows=8, columns=1, c_depth=32, formats=("mx6", "mx4")),
+        SMALL.replace(rows=6, columns=1, c_depth=4, drain=6, interleave=4),
+        SMALL.replace(rows=1, columns=9, c_depth=4, formats=("mx6", "mx4"), cmd_depth=1),
+    ],
+    ids=["8x1", "6x1-drain6", "1x9"],
+)
+def test_least_depths(params):
+    """Memories that hold less than the array's skew cost time, but neither results nor the way on."""
+    assert params.a_depth == 4 * params.interleave
+    assert (params.w_depth, params.c_depth) == (4, params.tile_beats)
+    bench = bench_of(params)
+    rng = np.random.default_rng(11)
+    bench.run(random_tiles(rng, params, 4, 8), seed=40)
+    bench.run(random_tiles(rng, params, 2, 6), idle="bursts", backpressure="bursts", seed=50)
