@@ -4,8 +4,8 @@
 
 Prints the time to emit designs (16x16, and with --large 64x64), cycles per second of the emitted `small` under
 Verilator, and the utilisation that its own counters measure: digit passes that the outputs need, over all engines'
-passes between the first one and the last result. Times are those of this process's CPU but for the simulation, whose clock time is
-given; the machine's load shows in that one.
+passes between the first one and the last result. Every element is compared with golden. Emission is timed as this
+process's CPU time; the simulation by the clock, so that the machine's load shows in it.
 """
 
 import argparse
