@@ -77,7 +77,7 @@ class Params:
         for name in ("rounding", "subnormals", "nonfinite"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a string, not {getattr(self, name)!r}")
-        if isinstance(self.formats, str) or not all(isinstance(f, str) for f in self.formats):
+        if not isinstance(self.formats, list | tuple) or not all(isinstance(f, str) for f in self.formats):
             raise TypeError(f"formats must be a list of format names, not {self.formats!r}")
         names = {get_format(f).name for f in self.formats}
         if not names or len(names) != len(self.formats):

@@ -16,5 +16,5 @@ def get_preset(name: str) -> Params:
     """Return the preset of that name; ValueError for any other name."""
     try:
         return PRESETS[name]
-    except KeyError:
+    except (KeyError, TypeError):
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}") from None

@@ -1,0 +1,168 @@
+"""Parameters: every rule by its exact text, what follows from them, and both ways to and from text."""
+
+import dataclasses
+import json
+import tomllib
+
+import pytest
+
+from golden.formats import MX4, MX6, MX9
+from mixdit_hw.arith.fp32_add import FP32Add
+from mixdit_hw.params import ADDER_LATENCY, ROUNDINGS, Params
+
+INTEGERS = ("rows", "columns", "interleave", "a_depth", "w_depth", "c_depth", "drain", "cmd_depth")
+ODD = Params(
+    rows=6,
+    columns=3,
+    interleave=5,
+    formats=("mx6", "mx4"),
+    a_depth=32,
+    w_depth=8,
+    c_depth=16,
+    drain=3,
+    cmd_depth=9,
+    rounding="runtime",
+    subnormals="exact",
+    nonfinite="saturate",
+)
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+@pytest.mark.parametrize("value", [4.0, "4", None, True])
+def test_integers(name, value):
+    with pytest.raises(TypeError) as error:
+        Params(**{name: value})
+    assert str(error.value) == f"{name} must be an integer, not {value!r}"
+
+
+@pytest.mark.parametrize("name", ["rounding", "subnormals", "nonfinite"])
+@pytest.mark.parametrize("value", [1, None, ["flush"]])
+def test_strings(name, value):
+    with pytest.raises(TypeError) as error:
+        Params(**{name: value})
+    assert str(error.value) == f"{name} must be a string, not {value!r}"
+
+
+@pytest.mark.parametrize("value", ["mx9", ("mx9", 6), [MX9], 9, None, {"mx9": 1}])
+def test_list_of_formats(value):
+    with pytest.raises(TypeError) as error:
+        Params(formats=value)
+    assert str(error.value) == f"formats must be a list of format names, not {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"formats": ("mx9", "mx7")}, "format must be one of mx9, mx6, mx4, not 'mx7'"),
+        ({"formats": ()}, "formats must name at least one format, each once, not []"),
+        ({"formats": ("mx6", "mx6")}, "formats must name at least one format, each once, not ['mx6', 'mx6']"),
+        ({"rows": 0}, "rows must be 1 to 128, not 0"),
+        ({"rows": 129}, "rows must be 1 to 128, not 129"),
+        ({"columns": -1}, "columns must be 1 to 128, not -1"),
+        ({"columns": 129}, "columns must be 1 to 128, not 129"),
+        ({"interleave": 3}, "interleave must be 4 to 16, not 3"),
+        ({"interleave": 17}, "interleave must be 4 to 16, not 17"),
+        ({"cmd_depth": 0}, "cmd_depth must be 1 to 64, not 0"),
+        ({"cmd_depth": 65}, "cmd_depth must be 1 to 64, not 65"),
+        ({"a_depth": 8}, "a_depth must be 16 to 4096, not 8"),
+        ({"a_depth": 16, "interleave": 5}, "a_depth must be 20 to 4096, not 16"),
+        ({"a_depth": 8192}, "a_depth must be 16 to 4096, not 8192"),
+        ({"a_depth": 48}, "a_depth must be a power of two, not 48"),
+        ({"w_depth": 2}, "w_depth must be 4 to 4096, not 2"),
+        ({"w_depth": 8192}, "w_depth must be 4 to 4096, not 8192"),
+        ({"w_depth": 12}, "w_depth must be a power of two, not 12"),
+        ({"c_depth": 2}, "c_depth must be 4 to 16384, not 2"),
+        ({"c_depth": 32768}, "c_depth must be 4 to 16384, not 32768"),
+        ({"c_depth": 24}, "c_depth must be a power of two, not 24"),
+        ({"c_depth": 8}, "c_depth must hold a tile's rows*interleave/drain=16 results, not 8"),
+        ({"drain": 0}, "drain must divide rows=4, not 0"),
+        ({"drain": -2}, "drain must divide rows=4, not -2"),
+        ({"drain": 3}, "drain must divide rows=4, not 3"),
+        ({"drain": 8}, "drain must divide rows=4, not 8"),
+        ({"rounding": "up"}, "rounding must be one of nearest-even, truncate, half-away, runtime, not 'up'"),
+        ({"subnormals": "ieee"}, "subnormals must be one of flush, exact, not 'ieee'"),
+        ({"nonfinite": ""}, "nonfinite must be one of nan, saturate, not ''"),
+    ],
+)
+def test_values(changes, text):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 the text is compared below
+        Params(**changes)
+    assert str(error.value) == text
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        Params().replace(**changes)
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rows": 1, "columns": 128, "c_depth": 4},
+        {"rows": 128, "columns": 1, "interleave": 16, "c_depth": 2048},
+        {"rows": 128, "drain": 128, "c_depth": 4},
+        {"a_depth": 16, "w_depth": 4, "c_depth": 16, "cmd_depth": 1},
+        {"interleave": 16, "a_depth": 64},
+        {"a_depth": 4096, "w_depth": 4096, "c_depth": 16384, "cmd_depth": 64},
+        *({"rounding": rounding} for rounding in (*ROUNDINGS, "runtime")),
+    ],
+)
+def test_legal_ends(changes):
+    params = Params(**changes)
+    assert {name: getattr(params, name) for name in changes} == changes
+    assert Params().replace(**changes) == params
+
+
+def test_derived():
+    assert (ODD.tile_rows, ODD.tile_beats, ODD.macs_per_cycle) == (30, 10, 288)
+    assert (ODD.format_set, ODD.magnitude_bits, ODD.digits) == ((MX6, MX4), 4, 1)
+    assert (Params().format_set, Params().magnitude_bits, Params().digits) == ((MX9, MX6, MX4), 7, 2)
+    assert (Params(formats=("mx4",)).magnitude_bits, Params(formats=("mx4",)).digits) == (2, 1)
+
+
+def test_order_of_formats():
+    """Formats are a set: their order does not make another design."""
+    assert Params(formats=["mx4", "mx9"]) == Params(formats=("mx9", "mx4"))  # type: ignore[arg-type]
+    assert Params(formats=("mx4", "mx9")).formats == ("mx9", "mx4")
+
+
+def test_frozen_and_by_keyword():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ODD.rows = 2  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Params(4)  # type: ignore[misc]
+    assert hash(ODD) == hash(ODD.replace())
+
+
+@pytest.mark.parametrize("params", [Params(), ODD], ids=["default", "odd"])
+def test_round_trips(params):
+    assert Params.from_dict(params.to_dict()) == params
+    assert Params.from_json(params.to_json()) == params
+    assert Params.from_toml(params.to_toml()) == params
+    assert json.loads(params.to_json()) == params.to_dict()
+    assert list(params.to_dict()) == [f.name for f in dataclasses.fields(Params)]
+
+
+def test_text():
+    assert ODD.to_toml().splitlines()[:4] == ["rows = 6", "columns = 3", "interleave = 5", 'formats = ["mx6", "mx4"]']
+    assert ODD.to_json().startswith('{\n  "rows": 6,\n')
+    assert Params.from_toml("rows = 2 # the others by default") == Params(rows=2)
+    assert Params.from_json("{}") == Params()
+
+
+def test_bad_text():
+    known = ", ".join(sorted(f.name for f in dataclasses.fields(Params)))
+    for text, read in (("row = 2", Params.from_toml), ('{"row": 2}', Params.from_json)):
+        with pytest.raises(ValueError, match=r"^unknown parameter 'row'; known are ") as error:
+            read(text)
+        assert str(error.value) == f"unknown parameter 'row'; known are {known}"
+    with pytest.raises(ValueError, match=r"^parameters must be a JSON object, not \[1\]$"):
+        Params.from_json("[1]")
+    with pytest.raises(json.JSONDecodeError):
+        Params.from_json("{")
+    with pytest.raises(tomllib.TOMLDecodeError):
+        Params.from_toml("rows = ")
+    with pytest.raises(TypeError, match=r"^rows must be an integer, not '2'$"):
+        Params.from_toml('rows = "2"')
+
+
+def test_interleave_covers_the_adder():
+    assert FP32Add.latency == ADDER_LATENCY
