@@ -11,6 +11,9 @@ STEP_EVENTS = ("passes", "wait_a", "wait_w", "wait_result", "wait_drain")
 class Counters(wiring.Component):
     """Count cycles and steps from the first pass to the last result.
 
+    Latency: 2 cycles from an event to its count (`latency`); events are registered first, since they come late in a
+    cycle and the counters are wide. Throughput: every event, every cycle.
+
     Members
     -------
     clear : In(1)
@@ -27,6 +30,7 @@ class Counters(wiring.Component):
 
     unit_name = "counters"
     unit_key = ()
+    latency = 2
 
     def __init__(self) -> None:
         super().__init__(
@@ -37,16 +41,21 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        events = {name: Signal(name=f"{name}_1") for name in ("clear", "result_event", *(f"{e}_event" for e in STEP_EVENTS))}
+        for name, event in events.items():
+            m.d.sync += event.eq(getattr(self, name))
+
         running, now = Signal(), Signal(COUNTER_BITS)
-        with m.If(self.clear):
+        active, elapsed = Signal(), Signal(COUNTER_BITS)
+        m.d.comb += [active.eq(running | events["passes_event"]), elapsed.eq(now + active)]
+        with m.If(events["clear"]):
             m.d.sync += [running.eq(0), now.eq(0), self.cycles.eq(0)]
             m.d.sync += [getattr(self, name).eq(0) for name in STEP_EVENTS]
         with m.Else():
-            active = running | self.passes_event
-            m.d.sync += [running.eq(active), now.eq(now + active)]
-            with m.If(self.result_event & active):
-                m.d.sync += self.cycles.eq(now + 1)
+            m.d.sync += [running.eq(active), now.eq(elapsed)]
+            with m.If(events["result_event"] & active):
+                m.d.sync += self.cycles.eq(elapsed)
             for name in STEP_EVENTS:
                 counter = getattr(self, name)
-                m.d.sync += counter.eq(counter + (active & getattr(self, f"{name}_event")))
+                m.d.sync += counter.eq(counter + (active & events[f"{name}_event"]))
         return m

@@ -48,9 +48,9 @@ def random_rows(seed: int, cycles: int) -> list[dict[str, int]]:
 
 
 def check(rows: list[dict[str, int]], width: int) -> None:
-    out = Clocked(Counters()).run(rows, OUTPUTS, tail=1)
+    out = Clocked(Counters()).run(rows, OUTPUTS, tail=Counters.latency)
     for cycle, want in enumerate(model(rows, width)):
-        assert {name: out[name][cycle + 1] for name in OUTPUTS} == want, f"cycle {cycle}"
+        assert {name: out[name][cycle + Counters.latency] for name in OUTPUTS} == want, f"cycle {cycle}"
 
 
 def test_random():
@@ -61,10 +61,10 @@ def test_clear_wins():
     """An event in the cycle of ``clear`` is lost; then nothing counts, not even a result, until a first pass comes."""
     busy = {f"{name}_event": 1 for name in STEP_EVENTS} | {"result_event": 1}
     rows = [busy, busy, busy | {"clear": 1}, busy | {"passes_event": 0}, busy]
-    out = Clocked(Counters()).run(rows, OUTPUTS, tail=1)
-    assert out["cycles"] == [0, 1, 2, 0, 0, 1]
-    assert out["passes"] == [0, 1, 2, 0, 0, 1]
-    assert out["wait_drain"] == [0, 1, 2, 0, 0, 1]
+    out = Clocked(Counters()).run(rows, OUTPUTS, tail=2)
+    assert out["cycles"] == [0, 0, 1, 2, 0, 0, 1]
+    assert out["passes"] == [0, 0, 1, 2, 0, 0, 1]
+    assert out["wait_drain"] == [0, 0, 1, 2, 0, 0, 1]
 
 
 def test_wrap(monkeypatch: pytest.MonkeyPatch):
