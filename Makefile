@@ -42,6 +42,8 @@ rtl: setup
 
 bench: setup
 	@$(BIN)/python benchmarks/golden_speed.py
+	@$(BIN)/python benchmarks/design.py --large
+	@$(BIN)/python benchmarks/engine_area.py --orders 4
 
 clean:
 	rm -rf build sim_build
