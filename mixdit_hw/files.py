@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,11 +138,15 @@ def write_text(path: Path, text: str) -> None:
 def _read_array(file: IO[bytes], size: int, what: str, dtype: str, ndim: int | None) -> np.ndarray:
     """Read one array of a file of so many bytes; ``ndim`` -1 allows scalars too."""
     try:
-        version = np.lib.format.read_magic(file)
-        if version not in _HEADER_READERS:
-            raise ValueError(f"version {version[0]}.{version[1]} of the format is not supported")
-        shape, fortran_order, found = _HEADER_READERS[version](file)
-    except (ValueError, EOFError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as e:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, on files written by Python 2
+            version = np.lib.format.read_magic(file)
+            if version not in _HEADER_READERS:
+                raise ValueError(f"version {version[0]}.{version[1]} of the format is not supported")
+            shape, fortran_order, found = _HEADER_READERS[version](file)
+    except OSError:
+        raise
+    except Exception as e:  # of any kind: the header goes through Python's tokenizer and parser
         raise InputError(f"{what}: not a readable .npy file: {_one_line(e)}") from None
     wanted = found.kind == "U" if dtype == "str" else found.newbyteorder("=") == np.dtype(dtype)
     if not wanted:

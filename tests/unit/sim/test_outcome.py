@@ -9,7 +9,7 @@ from mixdit_hw.sim.plan import Plan
 from tests.support.errors import raises_exactly
 
 PLAN = Plan(params=Params(), m=1, n=1, blocks=2)
-GOOD = {
+GOOD: dict[str, float] = {
     **{"a_taken": 8, "a_total": 8, "w_taken": 2, "w_total": 2, "cmd_taken": 1, "cmd_total": 1, "c_taken": 16},
     **{"cycles": 50, "hung": 0, "unknown": 0, "unstable": 0, "short_file": 0},
 }
