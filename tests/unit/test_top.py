@@ -8,7 +8,7 @@ import pytest
 
 from golden.formats import get_format
 from mixdit_hw.params import Params
-from mixdit_hw.tile.counters import STEP_EVENTS
+from mixdit_hw.tile.counters import STEP_EVENTS, Counters
 from mixdit_hw.top import Core
 from tests.support.streams import Bench, Sink, Source
 from tests.support.tiles import Tile, a_beats, random_tile, random_tiles, result_beats, w_beats
@@ -106,7 +106,7 @@ def test_full_rate(fmt, passes):
     ids=["2x2", "4x1-drain2-T5", "3x2-drain3"],
 )
 def test_latency_and_counters(params):
-    """The decision for the last pass is found in the counters: its pass counts a cycle later, a first one at once."""
+    """Decisions for the first and the last pass show in the counters, as much later as these say."""
     bench = bench_of(params)
     core = bench.core
     counters = [getattr(core, name) for name in STEP_EVENTS]
@@ -114,7 +114,7 @@ def test_latency_and_counters(params):
     sink = bench.run([tile], watch=[core.cycles, *counters], idle="random", seed=3)
     passes = [values[1] for values in bench.bench.watched]
     total = tile.passes()
-    first, last = passes.index(1) - 1, passes.index(total) - 1
+    first, last = passes.index(1) - Counters.latency, passes.index(total) - Counters.latency
     assert sink.cycles == [last + core.latency + i for i in range(params.tile_beats)]
     cycles, *events = bench.bench.watched[-1]
     assert cycles == sink.cycles[-1] - first + 1
