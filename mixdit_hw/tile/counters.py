@@ -41,7 +41,9 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        events = {name: Signal(name=f"{name}_1") for name in ("clear", "result_event", *(f"{e}_event" for e in STEP_EVENTS))}
+        events = {
+            name: Signal(name=f"{name}_1") for name in ("clear", "result_event", *(f"{e}_event" for e in STEP_EVENTS))
+        }
         for name, event in events.items():
             m.d.sync += event.eq(getattr(self, name))
 
