@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import click
 
 from golden.formats import FORMATS
-from golden.outlier import outlier_count
 
 from .errors import InputError
 from .params import ROUNDINGS, Params
@@ -41,14 +41,10 @@ class Amount(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Return an int or a string that ends in %."""
-        try:
-            amount = value if value.endswith("%") else int(value)
-            if isinstance(amount, int) and amount < 0:
-                raise ValueError
-            outlier_count(amount, amount if isinstance(amount, int) else 1)
-        except ValueError:
+        match = re.fullmatch(r"(?a:(\d{1,9})|(\d{1,3}(\.\d{1,9})?)%)", value)
+        if match is None or (match[2] and float(match[2]) > 100):
             self.fail(f"must be a number of channels or a percentage such as 1.5%, not {value!r}", param, ctx)
-        return amount
+        return int(value) if match[1] else value
 
 
 def design_options(command: Callable[..., Any]) -> Callable[..., Any]:

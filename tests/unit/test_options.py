@@ -1,0 +1,79 @@
+"""Shared options of the command line."""
+
+from pathlib import Path
+
+import click
+import pytest
+
+from mixdit_hw.errors import InputError
+from mixdit_hw.options import Amount, apply_setting, read_config
+from mixdit_hw.params import Params
+from mixdit_hw.presets import PRESETS
+from tests.support.errors import raises_exactly
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("16", 16), ("1.5%", "1.5%"), ("100%", "100%")])
+def test_amounts(text: str, value: int | str) -> None:
+    assert Amount().convert(text, None, None) == value
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "x", "%", "101%", "-1%", "nan%", "1/0%", "1e999999999%"])
+def test_wrong_amounts(text: str) -> None:
+    wanted = f"must be a number of channels or a percentage such as 1.5%, not {text!r}"
+    with raises_exactly(click.BadParameter, wanted):
+        Amount().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("name", "write"), [("x.toml", Params.to_toml), ("x.json", Params.to_json)])
+def test_config_goes_there_and_back(tmp_path: Path, name: str, write) -> None:
+    (tmp_path / name).write_text(write(PRESETS["edge"]))
+    assert read_config(tmp_path / name) == PRESETS["edge"]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"rows = 0", "rows must be 1 to 128, not 0"),
+        (b"rows = '4'", "rows must be an integer, not '4'"),
+        (b"lines = 4", "unknown parameter 'lines'; known are "),
+        (b"rows = ", "Invalid value"),
+        (b"\xff\xfe", "'utf-8' codec can't decode byte 0xff"),
+        (b"a = " + b"[" * 100_000, "must not nest so deeply"),
+        (b"#" * ((1 << 20) + 1), "must have at most 1048576 bytes"),
+    ],
+    ids=["range", "kind", "unknown", "syntax", "encoding", "nested", "large"],
+)
+def test_wrong_config(tmp_path: Path, content: bytes, text: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as e:
+        read_config(path)
+    assert str(e.value).startswith(f"{path}: {text}")
+
+
+def test_missing_config(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    with raises_exactly(InputError, f"{path}: cannot be read: No such file or directory"):
+        read_config(path)
+
+
+def test_settings() -> None:
+    small = PRESETS["small"]
+    assert apply_setting(small, "rows=2") == small.replace(rows=2)
+    assert apply_setting(small, "formats=mx6,mx4") == small.replace(formats=("mx6", "mx4"))
+    assert apply_setting(small, "rounding=truncate") == small.replace(rounding="truncate")
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ("rows", "--set must be key=value, not 'rows'"),
+        ("rows=x", "--set rows=x: rows must be an integer, not 'x'"),
+        ("rows=0", "--set rows=0: rows must be 1 to 128, not 0"),
+        ("drain=3", "--set drain=3: drain must divide rows=4, not 3"),
+        ("formats=mx6,mx7", "--set formats=mx6,mx7: format must be one of mx9, mx6, mx4, not 'mx7'"),
+    ],
+)
+def test_wrong_settings(setting: str, text: str) -> None:
+    with raises_exactly(InputError, text):
+        apply_setting(PRESETS["small"], setting)
