@@ -33,9 +33,9 @@ def _less_than(a: Value, b: Value) -> Value:
 class FP32Add(wiring.Component):
     """``o = FTZ(RN32(a + b))``.
 
-    Inputs must be zero, normal, Inf or NaN (a zero exponent field is read as zero whatever the fraction). Results below
-    2^-126 are +0, sums of 2^128(1 - 2^-25) and more are Inf; Inf - Inf and NaN give 0x7FC00000; exact cancellation
-    gives +0 (docs/numerics.md, Accumulation).
+    Inputs must be zero, normal, Inf or the canonical NaN 0x7FC00000: subnormals and other NaN give wrong sums. Results
+    below 2^-126 are +0, sums of 2^128(1 - 2^-25) and more are Inf; Inf - Inf and NaN give 0x7FC00000; exact
+    cancellation gives +0 (docs/numerics.md, Accumulation).
 
     Latency: 4 cycles (`latency`). Throughput: one sum per cycle.
 
