@@ -95,20 +95,22 @@ def _build_verilator(tools: VerilatorTools, work: Path, program: Path) -> None:
     verilate = [
         *(tools.verilator, "--cc", "--exe", "--vpi", "--no-timing", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
         *("--x-assign", "unique", "--x-initial", "unique", "--prefix", "Vtop", "--top-module", TOP),
-        *("-Mdir", str(work / "obj"), "-o", str(program.resolve())),
+        *("-Mdir", "obj", "-o", program.name),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -l{library.stem.removeprefix('lib')}"),
         str(Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"),
-        *(str(work / name) for name in ("control.vlt", "feeder.v", "design.v", "bench.v")),
+        *("control.vlt", "feeder.v", "design.v", "bench.v"),
     ]
     log, objects = work / "build.log", work / "obj"
-    run_tool(verilate, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what="verilator")
+    run_tool(verilate, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what="verilator", cwd=work)
     runtime = work.parent / f"verilator-runtime-{digest(tools.versions())}"
     if runtime.is_dir():
         for path in runtime.iterdir():
             shutil.copyfile(path, objects / path.name)  # with a new date, so that make takes it
     jobs = str(min(4, os.cpu_count() or 1))
-    make = [tools.make, "-C", str(objects), "-f", "Vtop.mk", "-j", jobs, *tools.make_settings()]
-    run_tool(make, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what="the C++ build of the simulation")
+    make = [tools.make, "-C", "obj", "-f", "Vtop.mk", "-j", jobs, *tools.make_settings()]
+    what = "the C++ build of the simulation"
+    run_tool(make, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what=what, cwd=work)
+    os.replace(objects / program.name, program)
     _keep_runtime(objects, runtime)
     shutil.rmtree(objects)
 
@@ -128,10 +130,10 @@ def _keep_runtime(objects: Path, runtime: Path) -> None:
 
 def _build_icarus(tools: IcarusTools, work: Path, program: Path) -> None:
     compile_ = [
-        *(tools.iverilog, "-g2012", "-s", TOP, "-o", str(program)),
-        *(str(work / name) for name in ("feeder.v", "design.v", "bench.v")),
+        *(tools.iverilog, "-g2012", "-s", TOP, "-o", program.name),
+        *("feeder.v", "design.v", "bench.v"),
     ]
-    run_tool(compile_, log=work / "build.log", env=None, timeout=_TIMEOUT_S, what="iverilog")
+    run_tool(compile_, log=work / "build.log", env=None, timeout=_TIMEOUT_S, what="iverilog", cwd=work)
 
 
 @contextlib.contextmanager

