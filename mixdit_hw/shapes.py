@@ -1,8 +1,8 @@
 """Payload shapes of the streams between units.
 
-Inside the core every block travels in one container, that of the widest format supported: the narrower formats' magnitudes
-stand at its top, so that a magnitude means the same value whatever its format, and the format only says how many 4-bit
-digits can be other than zero. For a container of MX9 width the bits are those of a packed MX9 block.
+Inside the core every block travels in one container, that of the widest format supported: the narrower formats'
+magnitudes stand at its top, so that a magnitude means the same value whatever its format, and the format only says how
+many 4-bit digits can be other than zero. For a container of MX9 width the bits are those of a packed MX9 block.
 """
 
 from amaranth.lib import data
@@ -38,9 +38,7 @@ class BlockBeatLayout(data.StructLayout):
     """One block per row or column of the array, all of one format (`Format.code`)."""
 
     def __init__(self, count: int, magnitude_bits: int) -> None:
-        super().__init__(
-            {"blocks": data.ArrayLayout(BlockLayout(magnitude_bits), count), "format": FORMAT_CODE_BITS}
-        )
+        super().__init__({"blocks": data.ArrayLayout(BlockLayout(magnitude_bits), count), "format": FORMAT_CODE_BITS})
 
 
 class CommandLayout(data.StructLayout):

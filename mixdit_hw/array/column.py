@@ -11,7 +11,7 @@ from ..arith.register import register
 from ..dot.operand import OPERAND_BITS
 from ..params import Params
 from ..shapes import BlockLayout
-from .control import ControlLayout, pointer_bits, take_digits
+from .control import ColumnControlLayout, pointer_bits, take_digits
 
 
 class ColumnFeeder(wiring.Component):
@@ -31,7 +31,7 @@ class ColumnFeeder(wiring.Component):
     -------
     write : In(1), write_address : In, write_block : In(BlockLayout)
         Write port.
-    control : In(ControlLayout), control_next : Out(ControlLayout)
+    control : In(ColumnControlLayout), control_next : Out(ColumnControlLayout)
         Of this column, and the same a cycle later.
     w, w_micro, w_exponent : Out
         To the top engine, for T cycles.
@@ -42,7 +42,7 @@ class ColumnFeeder(wiring.Component):
 
     def __init__(self, params: Params) -> None:
         self._params = params
-        control = ControlLayout(pointer_bits(params.w_depth))
+        control = ColumnControlLayout(pointer_bits(params.w_depth))
         super().__init__(
             {
                 "write": In(1),

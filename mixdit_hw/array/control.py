@@ -8,11 +8,11 @@ from golden.formats import BLOCK_SIZE, DIGIT_BITS
 from ..dot.operand import OPERAND_BITS
 
 
-class ControlLayout(data.StructLayout):
-    """One step of T cycles: which block each side reads, and what its digit pass means.
+class ColumnControlLayout(data.StructLayout):
+    """One step of T cycles on W's side: which block is read.
 
-    A step without ``valid`` is a bubble; its address is that of the block that comes next, so that the address of the
-    last feeder always tells which entries are free.
+    In a bubble ``low`` and ``last`` do not matter or are zero, and the address is that of the block that comes next, so
+    that the address of the last feeder always tells which entries are free.
 
     Fields
     ------
@@ -20,27 +20,30 @@ class ControlLayout(data.StructLayout):
         First entry of the block, with one bit more than the memory's address, so that full and empty differ.
     low : 1
         Take the low digits.
-    valid : 1
-        A digit pass enters.
     last : 1
-        It finishes its block: the exponents count.
-    first, shift, start, end : 1
-        As of `Engine`; zero in a bubble. Only A's side carries them.
+        This pass finishes its block: the exponents count.
     """
 
     def __init__(self, address_bits: int) -> None:
-        super().__init__(
-            {
-                "address": address_bits,
-                "low": 1,
-                "valid": 1,
-                "last": 1,
-                "first": 1,
-                "shift": 1,
-                "start": 1,
-                "end": 1,
-            }
-        )
+        super().__init__({"address": address_bits, "low": 1, "last": 1})
+
+
+class RowControlLayout(data.StructLayout):
+    """One step of T cycles on A's side: which block is read, and what its digit pass means.
+
+    Fields
+    ------
+    address, low, last
+        As of `ColumnControlLayout`.
+    valid : 1
+        A digit pass enters; otherwise the step is a bubble.
+    first, shift, start, end : 1
+        As of `Engine`; zero in a bubble.
+    """
+
+    def __init__(self, address_bits: int) -> None:
+        flags = ("low", "last", "valid", "first", "shift", "start", "end")
+        super().__init__({"address": address_bits} | dict.fromkeys(flags, 1))
 
 
 def pointer_bits(depth: int) -> int:

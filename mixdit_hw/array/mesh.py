@@ -9,7 +9,7 @@ from ..params import Params
 from ..shapes import FP32_BITS, BlockLayout
 from ..unit import add_unit
 from .column import ColumnFeeder
-from .control import ControlLayout, pointer_bits
+from .control import ColumnControlLayout, RowControlLayout, pointer_bits
 from .drain import ResultLane, SegmentWriter
 from .row import RowFeeder
 
@@ -36,9 +36,9 @@ class Array(wiring.Component):
     -------
     phase : In(T)
         One-hot, bit t in cycle t of a step of the first row.
-    a_control : In(ControlLayout), a_oldest : Out
+    a_control : In(RowControlLayout), a_oldest : Out
         A's control, taken with phase 0; the pointer of the last row, so that all entries before it are free.
-    w_control : In(ControlLayout), w_oldest : Out
+    w_control : In(ColumnControlLayout), w_oldest : Out
         W's control, the same for all T cycles from phase 0; the pointer of the last column.
     a_write, a_write_address, a_blocks : In
         Writes one block to each row's memory.
@@ -60,9 +60,9 @@ class Array(wiring.Component):
         super().__init__(
             {
                 "phase": In(p.interleave),
-                "a_control": In(ControlLayout(pointer_bits(p.a_depth))),
+                "a_control": In(RowControlLayout(pointer_bits(p.a_depth))),
                 "a_oldest": Out(pointer_bits(p.a_depth)),
-                "w_control": In(ControlLayout(pointer_bits(p.w_depth))),
+                "w_control": In(ColumnControlLayout(pointer_bits(p.w_depth))),
                 "w_oldest": Out(pointer_bits(p.w_depth)),
                 "a_write": In(1),
                 "a_write_address": In(range(p.a_depth)),

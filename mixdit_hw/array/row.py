@@ -12,7 +12,7 @@ from ..dot.engine import BLOCK_DELAY, END_DELAY, EXPONENT_DELAY, MICRO_DELAY, ST
 from ..dot.operand import OPERAND_BITS
 from ..params import Params
 from ..shapes import BlockLayout
-from .control import ControlLayout, pointer_bits, take_digits
+from .control import RowControlLayout, pointer_bits, take_digits
 
 READ_DELAY = 1  # cycles from an address to the block in the memory's output
 
@@ -38,7 +38,7 @@ class RowFeeder(wiring.Component):
         Write port.
     step : In(1)
         Once in T cycles, in bubbles too.
-    control : In(ControlLayout), control_next : Out(ControlLayout)
+    control : In(RowControlLayout), control_next : Out(RowControlLayout)
         Of this row and for the next one.
     a, a_micro, a_exponent, a_step, first, shift, start, end : Out
         To the first engine, each part as much later as `Engine` asks.
@@ -49,7 +49,7 @@ class RowFeeder(wiring.Component):
 
     def __init__(self, params: Params) -> None:
         self._params = params
-        control = ControlLayout(pointer_bits(params.a_depth))
+        control = RowControlLayout(pointer_bits(params.a_depth))
         super().__init__(
             {
                 "write": In(1),

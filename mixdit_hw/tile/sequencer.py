@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..array.control import ControlLayout, pointer_bits
+from ..array.control import ColumnControlLayout, RowControlLayout, pointer_bits
 from ..params import Params
 from ..shapes import CommandLayout
 
@@ -37,7 +37,7 @@ class Sequencer(wiring.Component):
         From the operand queues.
     take : Out(1)
         Both queues go on to the next block.
-    a_control, w_control : Out(ControlLayout)
+    a_control : Out(RowControlLayout), w_control : Out(ColumnControlLayout)
         The step, for T cycles.
     freed : In(1)
         A result beat has left the result memories.
@@ -61,8 +61,8 @@ class Sequencer(wiring.Component):
                 "w_available": In(1),
                 "w_two_digits": In(1),
                 "take": Out(1),
-                "a_control": Out(ControlLayout(pointer_bits(p.a_depth))),
-                "w_control": Out(ControlLayout(pointer_bits(p.w_depth))),
+                "a_control": Out(RowControlLayout(pointer_bits(p.a_depth))),
+                "w_control": Out(ColumnControlLayout(pointer_bits(p.w_depth))),
                 "freed": In(1),
                 "pass_": Out(1),
                 "wait_a": Out(1),
@@ -148,9 +148,10 @@ class Sequencer(wiring.Component):
             w_next.address.eq(self.w_head),
             w_next.low.eq(two_w & ~Mux(two_a, index[1], index[0])),
         ]
-        for control in (a_next, w_next):
-            m.d.comb += [control.valid.eq(self.pass_), control.last.eq(self.pass_ & last)]
         m.d.comb += [
+            a_next.last.eq(self.take),
+            w_next.last.eq(self.take),
+            a_next.valid.eq(self.pass_),
             a_next.first.eq(self.pass_ & first),
             a_next.shift.eq(self.pass_ & index[0]),
             a_next.start.eq(self.pass_ & fresh),

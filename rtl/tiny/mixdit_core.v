@@ -27,9 +27,9 @@ module mixdit_row_feeder (
   // Once in T cycles, in bubbles too.
   input  wire         step,
   // Of this row and for the next one.
-  // {address: u5, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   input  wire [11:0]  control,
-  // {address: u5, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   output reg  [11:0]  control_next = 12'h000,
   // To the first engine, each part as much later as `Engine` asks.
   output wire [79:0]  a,
@@ -119,9 +119,9 @@ module mixdit_row_feeder (
   always @(posedge clk)
     low <= control_next[5];
   always @(posedge clk)
-    valid <= control_next[6];
+    valid <= control_next[7];
   always @(posedge clk)
-    last <= control_next[7];
+    last <= control_next[6];
   always @(posedge clk)
     a_micro <= read__data[15:8];
   always @(posedge clk)
@@ -174,10 +174,10 @@ module mixdit_column_feeder (
   // {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
   input  wire [143:0] write_block,
   // Of this column, and the same a cycle later.
-  // {address: u3, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
-  input  wire [9:0]   control,
-  // {address: u3, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
-  output reg  [9:0]   control_next = 10'h000,
+  // {address: u3, low: u1, last: u1}
+  input  wire [4:0]   control,
+  // {address: u3, low: u1, last: u1}
+  output reg  [4:0]   control_next = 5'h00,
   // To the top engine, for T cycles.
   output wire [79:0]  w,
   output wire [7:0]   w_micro,
@@ -191,7 +191,7 @@ module mixdit_column_feeder (
   wire [3:0] _05_;
   wire [3:0] _06_;
   wire [3:0] _07_;
-  wire [9:0] _08_;
+  wire [4:0] _08_;
   wire [3:0] _09_;
   wire [3:0] _10_;
   wire [3:0] _11_;
@@ -239,8 +239,8 @@ module mixdit_column_feeder (
   always @(posedge clk)
     low <= control_next[3];
   always @(posedge clk)
-    last <= control_next[5];
-  assign _08_ = rst ? 10'h000 : control;
+    last <= control_next[4];
+  assign _08_ = rst ? 5'h00 : control;
   assign w_micro = read__data[15:8];
 endmodule
 
@@ -1691,12 +1691,12 @@ module mixdit_array (
   // One-hot, bit t in cycle t of a step of the first row.
   input  wire [3:0]   phase,
   // A's control, taken with phase 0; the pointer of the last row, so that all entries before it are free.
-  // {address: u5, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   input  wire [11:0]  a_control,
   output wire [4:0]   a_oldest,
   // W's control, the same for all T cycles from phase 0; the pointer of the last column.
-  // {address: u3, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
-  input  wire [9:0]   w_control,
+  // {address: u3, low: u1, last: u1}
+  input  wire [4:0]   w_control,
   output wire [2:0]   w_oldest,
   // Writes one block to each row's memory.
   input  wire         a_write,
@@ -1738,11 +1738,11 @@ module mixdit_array (
   wire _19_;
   wire _20_;
   wire [79:0] _21_;
-  wire [9:0] column_0_control_next;
+  wire [4:0] column_0_control_next;
   wire [79:0] column_0_w;
   wire [7:0] column_0_w_exponent;
   wire [7:0] column_0_w_micro;
-  wire [9:0] column_1_control_next;
+  wire [4:0] column_1_control_next;
   wire [79:0] column_1_w;
   wire [7:0] column_1_w_exponent;
   wire [7:0] column_1_w_micro;
@@ -2144,10 +2144,10 @@ module mixdit_sequencer (
   // Both queues go on to the next block.
   output wire        take,
   // The step, for T cycles.
-  // {address: u5, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   output reg  [11:0] a_control = 12'h000,
-  // {address: u3, low: u1, valid: u1, last: u1, first: u1, shift: u1, start: u1, end: u1}
-  output reg  [9:0]  w_control = 10'h000,
+  // {address: u3, low: u1, last: u1}
+  output reg  [4:0]  w_control = 5'h00,
   // A result beat has left the result memories.
   input  wire        freed,
   // For one cycle a step, while there is a command: a pass enters; or it waits for A, else for W, for result
@@ -2182,12 +2182,12 @@ module mixdit_sequencer (
   wire [16:0] _021_;
   wire _022_;
   wire [5:0] _023_;
-  wire [3:0] _024_;
-  wire _025_;
-  wire [1:0] _026_;
+  wire _024_;
+  wire [1:0] _025_;
+  wire [3:0] _026_;
   wire _027_;
   wire [11:0] _028_;
-  wire [9:0] _029_;
+  wire [4:0] _029_;
   wire [7:0] _030_;
   wire _031_;
   wire [1:0] _032_;
@@ -2204,7 +2204,7 @@ module mixdit_sequencer (
   wire _043_;
   wire _044_;
   wire _045_;
-  wire [9:0] _046_;
+  wire [4:0] _046_;
   wire [11:0] _047_;
   wire _048_;
   wire [1:0] _049_;
@@ -2228,18 +2228,14 @@ module mixdit_sequencer (
   reg [1:0] signal_1 = 2'h0;
   wire signal_2;
   reg [5:0] space = 6'h20;
-  wire [9:0] w_next;
-  always @(posedge clk)
-    fresh <= _027_;
-  always @(posedge clk)
-    a_control <= _028_;
+  wire [4:0] w_next;
   always @(posedge clk)
     w_control <= _029_;
   assign _000_ = cmd_ready & cmd_valid;
   assign _009_ = cmd_blocks == 1'h0;
   assign _019_ = space + freed;
-  assign _024_ = finish ? 4'h8 : 4'h0;
-  assign _030_ = _019_ - _024_;
+  assign _026_ = finish ? 4'h8 : 4'h0;
+  assign _030_ = _019_ - _026_;
   assign _031_ = phase[3] & _014_;
   assign _032_ = draining - 1'h1;
   assign _033_ = signal_1 + 1'h1;
@@ -2265,12 +2261,12 @@ module mixdit_sequencer (
   assign _014_ = draining != 1'h0;
   assign _015_ = finishing & _014_;
   assign finish = pass_ & finishing;
+  assign take = pass_ & last;
   assign _016_ = ~ signal_1[0];
   assign like[5] = a_two_digits & _016_;
   assign _017_ = a_two_digits ? signal_1[1] : signal_1[0];
   assign _018_ = ~ _017_;
   assign w_next[3] = w_two_digits & _018_;
-  assign take = pass_ & last;
   assign like[8] = pass_ & signal_2;
   assign like[9] = pass_ & signal_1[0];
   assign like[10] = pass_ & fresh;
@@ -2283,9 +2279,13 @@ module mixdit_sequencer (
   always @(posedge clk)
     space <= _023_;
   always @(posedge clk)
-    draining <= _025_;
+    draining <= _024_;
   always @(posedge clk)
-    signal_1 <= _026_;
+    signal_1 <= _025_;
+  always @(posedge clk)
+    fresh <= _027_;
+  always @(posedge clk)
+    a_control <= _028_;
   assign _034_ = _011_ ? 1'h0 : _056_;
   assign _035_ = _008_ ? 1'h0 : _034_;
   assign pass_ = ask ? _035_ : 1'h0;
@@ -2303,17 +2303,17 @@ module mixdit_sequencer (
   assign wait_w = ask ? _044_ : 1'h0;
   assign _045_ = _008_ ? 1'h1 : 1'h0;
   assign wait_a = ask ? _045_ : 1'h0;
-  assign _046_ = phase[3] ? { 4'h0, take, pass_, w_next[3], w_head } : w_control;
-  assign _029_ = rst ? 10'h000 : _046_;
-  assign _047_ = phase[3] ? { finish, like[10:8], take, pass_, like[5], a_head } : a_control;
+  assign _046_ = phase[3] ? { take, w_next[3], w_head } : w_control;
+  assign _029_ = rst ? 5'h00 : _046_;
+  assign _047_ = phase[3] ? { finish, like[10:8], pass_, take, like[5], a_head } : a_control;
   assign _028_ = rst ? 12'h000 : _047_;
   assign _048_ = pass_ ? finish : fresh;
   assign _027_ = rst ? 1'h1 : _048_;
   assign _049_ = pass_ ? _001_[1:0] : signal_1;
-  assign _026_ = rst ? 2'h0 : _049_;
+  assign _025_ = rst ? 2'h0 : _049_;
   assign _050_ = _031_ ? _032_[0] : draining;
   assign _051_ = finish ? 1'h1 : _050_;
-  assign _025_ = rst ? 1'h0 : _051_;
+  assign _024_ = rst ? 1'h0 : _051_;
   assign _023_ = rst ? 6'h20 : _030_[5:0];
   assign _052_ = _000_ ? cmd_accumulate : accumulate;
   assign _022_ = rst ? 1'h0 : _052_;
@@ -2323,8 +2323,8 @@ module mixdit_sequencer (
   assign _020_ = rst ? 4'h1 : { phase[2:0], phase[3] };
   assign _055_ = _015_ ? 1'h0 : 1'h1;
   assign _056_ = _013_ ? 1'h0 : _055_;
-  assign { w_next[9:4], w_next[2:0] } = { 4'h0, take, pass_, w_head };
-  assign { like[11], like[7:6], like[4:0] } = { finish, take, pass_, a_head };
+  assign { w_next[4], w_next[2:0] } = { take, w_head };
+  assign { like[11], like[7:6], like[4:0] } = { finish, pass_, take, a_head };
 endmodule
 
 // Read finished result rows from all lanes into a stream.
@@ -2682,7 +2682,7 @@ module mixdit_core (
   wire [3:0] array_phase;
   wire array_read;
   wire [4:0] array_read_address;
-  wire [9:0] array_w_control;
+  wire [4:0] array_w_control;
   wire [2:0] array_w_oldest;
   wire array_w_write;
   wire [1:0] array_w_write_address;

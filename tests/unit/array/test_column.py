@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixdit_hw.array.column import ColumnFeeder
-from mixdit_hw.array.control import ControlLayout, pointer_bits
+from mixdit_hw.array.control import ColumnControlLayout, pointer_bits
 from mixdit_hw.params import Params
 from tests.support.blocks import Block, random_block
 from tests.support.clocked import Clocked
@@ -26,7 +26,7 @@ OUTPUTS = ("control_next", "w", "w_micro", "w_exponent")
 def test_against_memory(params):
     """Each step reads one entry for T cycles, while others are rewritten; delays are exact."""
     depth, turns = params.w_depth, params.interleave
-    control = ControlLayout(pointer_bits(depth))
+    control = ColumnControlLayout(pointer_bits(depth))
     seed = depth + params.magnitude_bits
     rng = np.random.default_rng(seed)
     formats = params.format_set
@@ -39,7 +39,7 @@ def test_against_memory(params):
     expected: dict[str, dict[int, int]] = {name: {} for name in OUTPUTS}
     reading = 0  # entry that is read in the present cycle
     for _ in range(60):
-        word = {name: int(rng.integers(2)) for name in ("valid", "last", "low")}
+        word = {name: int(rng.integers(2)) for name in ("last", "low")}
         word["address"] = int(rng.integers(2 * depth))
         if params.digits == 1:
             word["low"] = 0

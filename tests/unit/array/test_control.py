@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 from golden.formats import FORMATS
-from mixdit_hw.array.control import ControlLayout, pointer_bits, take_digits
+from mixdit_hw.array.control import ColumnControlLayout, RowControlLayout, pointer_bits, take_digits
 from mixdit_hw.shapes import BlockLayout
 from tests.support.blocks import random_block
 from tests.support.clocked import Clocked, Function
 
 
-def test_layout():
-    layout = ControlLayout(5)
-    fields = ("address", "low", "valid", "last", "first", "shift", "start", "end")
-    assert tuple(name for name, _ in layout) == fields
-    assert [layout[name].offset for name in fields] == [0, 5, 6, 7, 8, 9, 10, 11]
-    assert layout.size == 12
+def test_layouts():
+    column, row = ColumnControlLayout(5), RowControlLayout(5)
+    fields = ("address", "low", "last", "valid", "first", "shift", "start", "end")
+    assert tuple(name for name, _ in column) == fields[:3]
+    assert tuple(name for name, _ in row) == fields
+    assert [row[name].offset for name in fields] == [0, 5, 6, 7, 8, 9, 10, 11]
+    assert [column[name].offset for name in fields[:3]] == [0, 5, 6]
+    assert (column.size, row.size) == (7, 12)
 
 
 @pytest.mark.parametrize(("depth", "bits"), [(1, 1), (4, 3), (16, 5), (4096, 13)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixdit_hw.array.control import ControlLayout, pointer_bits
+from mixdit_hw.array.control import ColumnControlLayout, RowControlLayout, pointer_bits
 from mixdit_hw.array.mesh import Array
 from mixdit_hw.params import Params
 from tests.support.clocked import Clocked
@@ -25,8 +25,8 @@ class Drive:
         self.params = p = params
         self.rows: list[dict[str, int]] = []
         self.starts: list[int] = []  # phase 0 of the last pass of each tile
-        self._a_control = ControlLayout(pointer_bits(p.a_depth))
-        self._w_control = ControlLayout(pointer_bits(p.w_depth))
+        self._a_control = RowControlLayout(pointer_bits(p.a_depth))
+        self._w_control = ColumnControlLayout(pointer_bits(p.w_depth))
 
     def write(self, tiles: list[Tile]) -> None:
         p = self.params
@@ -58,9 +58,15 @@ class Drive:
                 two_a, two_w = a[0].fmt.digits == 2, w[0].fmt.digits == 2
                 order = [(la, lw) for lw in ([1, 0] if two_w else [0]) for la in ([1, 0] if two_a else [0])]
                 for n, (a_low, w_low) in enumerate(order):
-                    common = {"valid": 1, "last": int(n == len(order) - 1)}
+                    common = {"last": int(n == len(order) - 1)}
                     done += 1
-                    flags = {"first": int(n == 0), "shift": n % 2, "start": int(done == 1), "end": int(done == total)}
+                    flags = {
+                        "valid": 1,
+                        "first": int(n == 0),
+                        "shift": n % 2,
+                        "start": int(done == 1),
+                        "end": int(done == total),
+                    }
                     if done == total:
                         self.starts.append(len(self.rows))
                     self.step(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from golden.formats import MX4, MX6, MX9
-from mixdit_hw.array.control import ControlLayout, pointer_bits
+from mixdit_hw.array.control import RowControlLayout, pointer_bits
 from mixdit_hw.array.row import RowFeeder
 from mixdit_hw.dot.engine import BLOCK_DELAY, END_DELAY, EXPONENT_DELAY, MICRO_DELAY, START_DELAY
 from mixdit_hw.params import Params
@@ -31,7 +31,7 @@ OUTPUTS = ("control_next", "a", "a_micro", "a_exponent", "a_step", "first", "shi
 def test_against_memory(params):
     """Random control, any address, memory rewritten all the time; ``control`` is noise outside of the step's cycle."""
     depth, turns, steps = params.a_depth, params.interleave, 60
-    control = ControlLayout(pointer_bits(depth))
+    control = RowControlLayout(pointer_bits(depth))
     seed = 10 * turns + params.magnitude_bits
     rng = np.random.default_rng(seed)
     formats = params.format_set
@@ -77,7 +77,7 @@ def test_against_memory(params):
 def test_reset_stops_results():
     """No ``end`` that was on its way at a reset comes out after it; without the reset it does."""
     params = Params(a_depth=16)
-    word = to_bits(ControlLayout(pointer_bits(16)), {"valid": 1, "end": 1})
+    word = to_bits(RowControlLayout(pointer_bits(16)), {"valid": 1, "end": 1})
     bench = Clocked(RowFeeder(params))
     for reset in range(1, RowFeeder.latency + END_DELAY):
         rows = [{"step": 1, "control": word}, {}, {}, {}, {"step": 1}] + [{}] * 16

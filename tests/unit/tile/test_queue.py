@@ -8,7 +8,7 @@ from amaranth.hdl import Elaboratable, Module, Signal, Value
 
 from golden.formats import FORMATS, MX9
 from mixdit_hw.array.column import ColumnFeeder
-from mixdit_hw.array.control import ControlLayout, pointer_bits
+from mixdit_hw.array.control import ColumnControlLayout, RowControlLayout, pointer_bits
 from mixdit_hw.array.row import RowFeeder
 from mixdit_hw.params import Params
 from mixdit_hw.shapes import BlockLayout
@@ -93,9 +93,12 @@ class Side(Elaboratable):
         m.submodules.queue = queue = self.queue
         m.d.sync += self.phase.eq(self.phase.rotate_left(1))
         depth = self.params.a_depth if self.is_rows else self.params.w_depth
-        control = Signal(ControlLayout(pointer_bits(depth)))
+        layout = RowControlLayout if self.is_rows else ColumnControlLayout
+        control = Signal(layout(pointer_bits(depth)))
         with m.If(self.phase[-1]):
-            m.d.sync += [control.address.eq(queue.head), control.valid.eq(self.pass_), control.last.eq(self.pass_)]
+            m.d.sync += [control.address.eq(queue.head), control.last.eq(self.pass_)]
+            if self.is_rows:
+                m.d.sync += control.valid.eq(self.pass_)
         held: Value = Value.cast(control)
         for n, feeder in enumerate(self.feeders):
             m.submodules[f"feeder{n}"] = feeder
