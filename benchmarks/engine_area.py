@@ -86,7 +86,7 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
         name="area, um2",
         value=area,
         form=",.0f",
-        references="DaCapo 191 187 (4 MX6 MAC/cycle); prototype 208 933",
+        references="DaCapo 191 187 (4 MX6 MAC/cycle)",
     )
     yield Figure(
         subject=subject,
@@ -94,14 +94,13 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
         value=mapped.total["logic"],
         form=",.0f",
         aim=140_000,
-        references="prototype 135 589; 16 bare 4x4 multipliers 35 340, with signs and adder tree 72 873",
+        references="16 bare 4x4 multipliers 35 340, with signs and adder tree 72 873",
     )
     yield Figure(
         subject=subject,
         name="registers, um2",
         value=mapped.total["registers"],
         form=",.0f",
-        references="prototype 73 344",
     )
     yield Figure(
         subject=subject,
@@ -109,7 +108,7 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
         value=time,
         form=".2f",
         aim=3.6,
-        references="DaCapo 27.24; prototype 3.22, best of several",
+        references="DaCapo 27.24",
     )
     yield Figure(
         subject=subject,
@@ -117,7 +116,7 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
         value=cost(mapped),
         form=".4f",
         aim=0.045,
-        references="DaCapo 1.30; prototype 0.042",
+        references="DaCapo 1.30",
     )
     others = [run(target="asic", order=order) for order in range(1, orders + 1)]
     for what, measure_one, form in (("period, ns", period, ".2f"), ("area x period per MX6 MAC", cost, ".4f")):
@@ -134,7 +133,7 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
         value=soft.total["luts"],
         form=",.0f",
         aim=112 * MACS,
-        references="prototype 1781; DaCapo 3738; MX-for-FPGA 2392 (dot product of 5-bit integers only)",
+        references="DaCapo 3738; MX-for-FPGA 2392 (dot product of 5-bit integers only)",
     )
     yield Figure(
         subject=subject,
