@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -89,30 +90,30 @@ def control_file(design: str) -> str:
 
 
 def _build_verilator(tools: VerilatorTools, work: Path, program: Path) -> None:
-    libraries, library = cocotb_library("verilator")
     from cocotb_tools import config
 
+    libraries, library = cocotb_library("verilator")
     verilate = [
         *(tools.verilator, "--cc", "--exe", "--vpi", "--no-timing", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
-        *("--x-assign", "unique", "--x-initial", "unique", "--prefix", "Vtop", "--top-module", TOP),
-        *("-Mdir", "obj", "-o", program.name),
+        *("--x-assign", "unique", "--x-initial", "unique", "--prefix", "Vtop", "--top-module", TOP, "-o", program.name),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -l{library.stem.removeprefix('lib')}"),
         str(Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"),
         *("control.vlt", "feeder.v", "design.v", "bench.v"),
     ]
-    log, objects = work / "build.log", work / "obj"
-    run_tool(verilate, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what="verilator", cwd=work)
     runtime = work.parent / f"verilator-runtime-{digest(tools.versions())}"
-    if runtime.is_dir():
-        for path in runtime.iterdir():
-            shutil.copyfile(path, objects / path.name)  # with a new date, so that make takes it
-    jobs = str(min(4, os.cpu_count() or 1))
-    make = [tools.make, "-C", "obj", "-f", "Vtop.mk", "-j", jobs, *tools.make_settings()]
-    what = "the C++ build of the simulation"
-    run_tool(make, log=log, env=tools.environment(), timeout=_TIMEOUT_S, what=what, cwd=work)
-    os.replace(objects / program.name, program)
-    _keep_runtime(objects, runtime)
-    shutil.rmtree(objects)
+    make = [tools.make, "-f", "Vtop.mk", "-j", str(min(4, os.cpu_count() or 1)), *tools.make_settings()]
+    common = {"log": work / "build.log", "env": tools.environment(), "timeout": _TIMEOUT_S}
+    # Verilator's makefile refuses folders with spaces.
+    place = None if " " in str(work.resolve()) else work
+    with tempfile.TemporaryDirectory(prefix="mixdit-", dir=place) as name:
+        objects = Path(name).resolve()
+        run_tool([*verilate, "-Mdir", str(objects)], what="verilator", cwd=work, **common)
+        if runtime.is_dir():
+            for path in runtime.iterdir():
+                shutil.copyfile(path, objects / path.name)  # with a new date, so that make takes it
+        run_tool(make, what="the C++ build of the simulation", cwd=objects, **common)
+        shutil.copy(objects / program.name, program)
+        _keep_runtime(objects, runtime)
 
 
 def _keep_runtime(objects: Path, runtime: Path) -> None:

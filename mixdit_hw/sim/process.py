@@ -89,5 +89,5 @@ def _last_words(log: Path, start: int) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         return "it said nothing"
-    errors = [line for line in lines if "error" in line.lower()]
+    errors = [line for line in lines if "error" in line.lower() or "***" in line]
     return (errors or lines[-1:])[0][:_TAIL_CHARACTERS]
