@@ -41,6 +41,8 @@ class Params:
         takes R*T/drain cycles to leave, so tiles of fewer than R/drain digit passes are bound by it.
     cmd_depth
         Tile commands that can wait, 1 to 64.
+    outlier_depth
+        Blocks of outliers that the outlier split can keep, 1 to 1024: a row of A may have 16 of them each.
     rounding
         Rounding of the converter: nearest-even, truncate, half-away, or ``runtime`` for a mode input.
     subnormals
@@ -65,12 +67,23 @@ class Params:
     c_depth: int = 64
     drain: int = 1
     cmd_depth: int = 4
+    outlier_depth: int = 4
     rounding: str = "nearest-even"
     subnormals: str = "flush"
     nonfinite: str = "nan"
 
     def __post_init__(self) -> None:
-        for name in ("rows", "columns", "interleave", "a_depth", "w_depth", "c_depth", "drain", "cmd_depth"):
+        for name in (
+            "rows",
+            "columns",
+            "interleave",
+            "a_depth",
+            "w_depth",
+            "c_depth",
+            "drain",
+            "cmd_depth",
+            "outlier_depth",
+        ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
@@ -88,6 +101,7 @@ class Params:
         self._check_range("columns", 1, 128)
         self._check_range("interleave", ADDER_LATENCY, 16)
         self._check_range("cmd_depth", 1, 64)
+        self._check_range("outlier_depth", 1, 1024)
         for name, low, high in (("a_depth", 4 * self.interleave, 4096), ("w_depth", 4, 4096), ("c_depth", 4, 16384)):
             self._check_range(name, low, high)
             if not _is_power_of_two(getattr(self, name)):

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from .. import options
+from ..emit import UNITS, generate
 from ..params import Params
 
 
@@ -21,7 +22,7 @@ from ..params import Params
 )
 @click.option(
     "--unit",
-    type=click.Choice(("core", "array", "engine", "converter")),
+    type=click.Choice(tuple(UNITS)),
     default="core",
     show_default=True,
     help="What to generate.",
@@ -31,7 +32,5 @@ def command(params: Params, design_name: str, output: Path, unit: str) -> None:
 
     The same design and tool versions give the same bytes.
     """
-    from ..emit import generate
-
     for path in generate(params, output, unit):
         click.echo(f"{path}: {path.stat().st_size} bytes")

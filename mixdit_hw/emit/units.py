@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ..array.mesh import Array
 from ..codec.convert import Converter
+from ..codec.split import OutlierSplit
 from ..dot.engine import Engine
 from ..errors import InputError
 from ..params import Params
@@ -16,6 +17,7 @@ UNITS: dict[str, Callable[[Params], Unit]] = {
     "array": Array,
     "engine": lambda params: Engine(params.interleave, params.digits),
     "converter": Converter,
+    "outlier_split": lambda params: OutlierSplit(params, depth=params.outlier_depth),
 }
 
 

@@ -10,6 +10,7 @@
 //   c_depth = 64
 //   drain = 1
 //   cmd_depth = 4
+//   outlier_depth = 4
 //   rounding = "nearest-even"
 //   subnormals = "flush"
 //   nonfinite = "nan"

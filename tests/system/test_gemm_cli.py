@@ -204,6 +204,11 @@ def test_first_difference_is_shown(data: Data, monkeypatch: pytest.MonkeyPatch) 
     assert files() == ["A.npy", "W.npy"]
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to its background commands, whose children ignore interrupts too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_long_run(folder: Path, engine: str) -> tuple[subprocess.Popen[str], int]:
     """A gemm that would simulate for minutes, and the simulator's process number."""
     need_engine(engine)
@@ -211,7 +216,14 @@ def start_long_run(folder: Path, engine: str) -> tuple[subprocess.Popen[str], in
     np.save(folder / "W.npy", np.ones((8192, 64), np.float32))
     args = ["gemm", "A.npy", "W.npy", "-o", "C.npy", "--engine", engine, "--preset", "tiny"]
     command = [sys.executable, "-m", "mixdit_hw", *args, "--build-dir", str(BUILD_DIR)]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
