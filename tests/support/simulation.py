@@ -37,4 +37,4 @@ def simulator_of(engine: str, params: Params, stalls: Stalls = NO_STALLS) -> Sim
     """A design in a simulator, with all tests' builds in one folder; skips where the simulator is missing."""
     need_engine(engine)
     design = None if engine == "amaranth" else design_of(params)
-    return Simulator(engine=engine, params=params, design=design, build_dir=BUILD_DIR, stalls=stalls, timeout=300)
+    return Simulator(engine=engine, params=params, design=design, build_dir=BUILD_DIR, stalls=stalls, timeout=1800)

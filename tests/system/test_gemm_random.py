@@ -112,3 +112,16 @@ def test_simulation_speed() -> None:
     assert compare(run.result, golden.gemm(a, w)) is None
     assert run.utilisation > 0.99
     assert run.cycles / run.seconds > 20_000
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("preset", ["edge", "base"])
+def test_large_presets(preset: str) -> None:
+    """Several tiles with tails on the larger arrays, mixed formats, stalls on all streams."""
+    params = PRESETS[preset]
+    rng = np.random.default_rng(params.rows)
+    formats = [[str(f) for f in rng.choice(list(FORMATS), 24)] for _ in range(2)]
+    a = random_tensor(rng, 2 * params.tile_rows + 3, formats[0], low=80, high=180, zero_rate=0.1)
+    w = random_tensor(rng, 2 * params.columns + 5, formats[1], axis=0, low=80, high=180, zero_rate=0.1)
+    check("verilator", params, a, w, Stalls(a=0.1, w=0.1, cmd=0.5, c=0.2, seed=1), 65535)
