@@ -2,10 +2,11 @@
 
 import contextlib
 import os
+import stat
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +19,25 @@ _HEADER_READERS = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same for all files, so that equal contents give equal bytes
+
+
+@contextlib.contextmanager
+def open_input(path: Path) -> Iterator[IO[bytes]]:
+    """A regular file to read.
+
+    Raises
+    ------
+    InputError
+        It cannot be opened or read, or is something else, such as a pipe that may never end.
+    """
+    try:
+        # A pipe that nobody writes to would keep a plain open waiting.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError(f"{path}: cannot be read: not a regular file")
+            yield file
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read: {e.strerror or e}") from None
 
 
 def read_npy(path: Path, dtype: str = "float32", ndim: int | None = None) -> np.ndarray:
@@ -39,11 +59,8 @@ def read_npy(path: Path, dtype: str = "float32", ndim: int | None = None) -> np.
     InputError
         The file cannot be read, is no complete ``.npy`` file, or holds an array of another kind or without elements.
     """
-    try:
-        with open(path, "rb") as file:
-            return _read_array(file, os.fstat(file.fileno()).st_size, str(path), dtype, ndim)
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read: {e.strerror or e}") from None
+    with open_input(path) as file:
+        return _read_array(file, os.fstat(file.fileno()).st_size, str(path), dtype, ndim)
 
 
 def read_npz(path: Path, dtypes: dict[str, str]) -> dict[str, np.ndarray]:
@@ -57,7 +74,7 @@ def read_npz(path: Path, dtypes: dict[str, str]) -> dict[str, np.ndarray]:
         As `read_npy`, or the names differ.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_input(path) as source, zipfile.ZipFile(source) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             if sorted(members) != sorted(dtypes):
                 raise InputError(f"{path}: must hold {', '.join(sorted(dtypes))}, not {', '.join(sorted(members))}")
@@ -66,8 +83,6 @@ def read_npz(path: Path, dtypes: dict[str, str]) -> dict[str, np.ndarray]:
                 with archive.open(members[name]) as file:
                     arrays[name] = _read_array(file, members[name].file_size, f"{path}: {name}", dtype, -1)
             return arrays
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read: {e.strerror or e}") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, KeyError) as e:
         raise InputError(f"{path}: not a readable .npz file: {_one_line(e)}") from None
 
@@ -77,11 +92,21 @@ def check_output(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: cannot be written: not a regular file")
     try:
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.resolve().parent)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=_resolve(path).parent)
         os.close(handle)
         os.unlink(name)
     except OSError as e:
         raise OutputError(f"{path}: cannot be written: {e.strerror or e}") from None
+
+
+def check_outputs(folder: Path, names: Iterable[str]) -> None:
+    """Make a folder where there is none, and raise OutputError where one of these files in it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"{folder}: cannot be written: {e.strerror or e}") from None
+    for name in names:
+        check_output(folder / name)
 
 
 @contextlib.contextmanager
@@ -93,9 +118,9 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     OutputError
         It cannot be written; ``path`` is then as it was.
     """
-    target = path.resolve()  # of a link, the file is replaced and not the link
     temporary = None
     try:
+        target = _resolve(path)
         with tempfile.NamedTemporaryFile(prefix=".", suffix=".partial", dir=target.parent, delete=False) as file:
             temporary = file.name
             yield file
@@ -135,6 +160,13 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def _resolve(path: Path) -> Path:
+    """The file that a path leads to: of a link, that is replaced and not the link. OSError for links in a circle."""
+    with contextlib.suppress(FileNotFoundError):
+        path.stat()
+    return path.resolve()
+
+
 def _read_array(file: IO[bytes], size: int, what: str, dtype: str, ndim: int | None) -> np.ndarray:
     """Read one array of a file of so many bytes; ``ndim`` -1 allows scalars too."""
     try:
@@ -151,7 +183,7 @@ def _read_array(file: IO[bytes], size: int, what: str, dtype: str, ndim: int | N
     wanted = found.kind == "U" if dtype == "str" else found.newbyteorder("=") == np.dtype(dtype)
     if not wanted:
         raise InputError(f"{what}: dtype must be {dtype}, not {found}")
-    if any(not isinstance(n, int) or n < 0 for n in shape):
+    if any(type(n) is not int or n < 0 for n in shape):  # True is an int, too
         raise InputError(f"{what}: shape must be of numbers from 0, not {shape}")
     if ndim != -1 and (len(shape) != ndim if ndim is not None else not shape):
         raise InputError(f"{what}: must have {ndim or 'at least 1'} axes, not shape {shape}")

@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 
 from mixdit_hw.errors import InputError, OutputError
-from mixdit_hw.files import atomic_write, check_output, read_npy, read_npz, write_npy, write_npz, write_text
+from mixdit_hw.files import (
+    atomic_write,
+    check_output,
+    check_outputs,
+    read_npy,
+    read_npz,
+    write_npy,
+    write_npz,
+    write_text,
+)
 from tests.support.errors import raises_exactly
 
 
@@ -61,6 +70,14 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         read_npy(tmp_path)
 
 
+@pytest.mark.parametrize("read", [read_npy, lambda path: read_npz(path, {"data": "uint8"})], ids=["npy", "npz"])
+def test_pipe_is_no_input(tmp_path: Path, read) -> None:
+    """It is refused at once, and not waited for."""
+    os.mkfifo(tmp_path / "pipe")
+    with raises_exactly(InputError, f"{tmp_path / 'pipe'}: cannot be read: not a regular file"):
+        read(tmp_path / "pipe")
+
+
 class Bomb:
     """Unpickling it leaves a file behind."""
 
@@ -102,11 +119,12 @@ HUGE = header(SHAPE + "(4611686018427387904, 4)}")
         (header("__import__('os').mkdir('x')"), "not a readable .npy file: "),
         (header("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}"), "dtype must be float32, not object"),
         (header(SHAPE + "(-1,)}"), "shape must be of numbers from 0, not (-1,)"),
+        (header(SHAPE + "(True, True)}", bytes(4)), "shape must be of numbers from 0, not (True, True)"),
         (PAIR + bytes(7), f"must have {len(PAIR) + 8} bytes for shape (2,), not {len(PAIR) + 7}"),
         (PAIR + bytes(9), f"must have {len(PAIR) + 8} bytes for shape (2,), not {len(PAIR) + 9}"),
         (HUGE, f"must have {(1 << 66) + len(HUGE)} bytes for shape (4611686018427387904, 4), not {len(HUGE)}"),
     ],
-    ids=["empty", "text", "version", "brace", "code", "object", "negative", "short", "long", "huge"],
+    ids=["empty", "text", "version", "brace", "code", "object", "negative", "truth", "short", "long", "huge"],
 )
 def test_corrupt_files(tmp_path: Path, content: bytes, text: str) -> None:
     path = tmp_path / "x.npy"
@@ -196,3 +214,26 @@ def test_outputs_that_cannot_be_written(tmp_path: Path) -> None:
         check_output(tmp_path)
     check_output(tmp_path / "good.npy")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").symlink_to(tmp_path / "y.npy")
+    (tmp_path / "y.npy").symlink_to(tmp_path / "x.npy")
+    for path in (tmp_path / "x.npy", tmp_path / "x.npy" / "z.npy"):
+        for write in (check_output, lambda p: write_npy(p, np.zeros(1, np.float32))):
+            with raises_exactly(OutputError, f"{path}: cannot be written: Too many levels of symbolic links"):
+                write(path)
+        with raises_exactly(InputError, f"{path}: cannot be read: Too many levels of symbolic links"):
+            read_npy(path)
+    assert (tmp_path / "x.npy").is_symlink()
+
+
+def test_outputs_of_a_folder(tmp_path: Path) -> None:
+    check_outputs(tmp_path / "new" / "folder", ["a", "b"])
+    assert os.listdir(tmp_path / "new" / "folder") == []
+    (tmp_path / "b").mkdir()
+    with raises_exactly(OutputError, f"{tmp_path / 'b'}: cannot be written: not a regular file"):
+        check_outputs(tmp_path, ["a", "b"])
+    (tmp_path / "file").touch()
+    with raises_exactly(OutputError, f"{tmp_path / 'file'}: cannot be written: File exists"):
+        check_outputs(tmp_path / "file", ["a"])
