@@ -1,9 +1,8 @@
 """Options that several commands share, and the kinds of values that they take."""
 
-import contextlib
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ import click
 from golden.formats import FORMATS
 
 from .errors import InputError
+from .files import open_input
 from .params import ROUNDINGS, Params
 from .presets import PRESETS
 
 DEFAULT_PRESET = "small"
 _CONFIG_BYTES = 1 << 20
+_INTEGER = re.compile(r"-?[0-9]+")  # less than int() takes: no other digits, no spaces, no underscores
 
 FORMAT = click.Choice(list(FORMATS))
 INPUT = click.Path(path_type=Path)
@@ -59,10 +60,8 @@ def design_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("--preset and --config exclude each other")
         params = PRESETS[preset or DEFAULT_PRESET] if config is None else read_config(config)
         name = f"preset {preset or DEFAULT_PRESET}" if config is None else str(config)
-        for setting in settings:
-            params = apply_setting(params, setting)
-            name += f" with {setting}"
-        return command(params=params, design_name=name, **kwargs)
+        name = " with ".join((name, *settings))
+        return command(params=apply_settings(params, settings), design_name=name, **kwargs)
 
     return wrapper
 
@@ -75,39 +74,40 @@ def read_config(path: Path) -> Params:
     InputError
         It cannot be read or does not describe a design.
     """
+    with open_input(path) as file:
+        data = file.read(_CONFIG_BYTES + 1)
     try:
-        with open(path, "rb") as file:
-            data = file.read(_CONFIG_BYTES + 1)
         if len(data) > _CONFIG_BYTES:
             raise ValueError(f"must have at most {_CONFIG_BYTES} bytes")
         text = data.decode()
         return Params.from_json(text) if path.suffix == ".json" else Params.from_toml(text)
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read: {e.strerror or e}") from None
     except RecursionError:
         raise InputError(f"{path}: must not nest so deeply") from None
     except (ValueError, TypeError) as e:
         raise InputError(f"{path}: {e}") from None
 
 
-def apply_setting(params: Params, setting: str) -> Params:
-    """The design with one parameter changed by ``key=value``; lists are written with commas.
+def apply_settings(params: Params, settings: Sequence[str]) -> Params:
+    """The design with parameters changed by ``key=value``, all at once; lists are written with commas.
 
     Raises
     ------
     InputError
-        The text is malformed, or the parameters do not fit.
+        A text is malformed, or the parameters do not fit.
     """
-    key, equals, text = setting.partition("=")
-    if not equals:
-        raise InputError(f"--set must be key=value, not {setting!r}")
-    value: Any = text
-    if key == "formats":
-        value = text.split(",")
-    else:
-        with contextlib.suppress(ValueError):
-            value = int(text)
+    values: dict[str, str] = {}
+    for setting in settings:
+        key, equals, values[key] = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set must be key=value, not {setting!r}")
     try:
-        return Params.from_dict({**params.to_dict(), key: value})
+        changes = {key: _parse_value(key, text) for key, text in values.items()}
+        return Params.from_dict({**params.to_dict(), **changes})
     except (ValueError, TypeError) as e:
-        raise InputError(f"--set {setting}: {e}") from None
+        raise InputError(f"--set {' --set '.join(settings)}: {e}") from None
+
+
+def _parse_value(key: str, text: str) -> list[str] | int | str:
+    if key == "formats":
+        return text.split(",")
+    return int(text) if _INTEGER.fullmatch(text) else text

@@ -1,12 +1,13 @@
 """Shared options of the command line."""
 
+import os
 from pathlib import Path
 
 import click
 import pytest
 
 from mixdit_hw.errors import InputError
-from mixdit_hw.options import Amount, apply_setting, read_config
+from mixdit_hw.options import Amount, apply_settings, read_config
 from mixdit_hw.params import Params
 from mixdit_hw.presets import PRESETS
 from tests.support.errors import raises_exactly
@@ -57,11 +58,28 @@ def test_missing_config(tmp_path: Path) -> None:
         read_config(path)
 
 
+def test_config_is_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    os.mkfifo(path)
+    with raises_exactly(InputError, f"{path}: cannot be read: not a regular file"):
+        read_config(path)
+
+
 def test_settings() -> None:
     small = PRESETS["small"]
-    assert apply_setting(small, "rows=2") == small.replace(rows=2)
-    assert apply_setting(small, "formats=mx6,mx4") == small.replace(formats=("mx6", "mx4"))
-    assert apply_setting(small, "rounding=truncate") == small.replace(rounding="truncate")
+    assert apply_settings(small, []) == small
+    assert apply_settings(small, ["rows=2"]) == small.replace(rows=2)
+    assert apply_settings(small, ["formats=mx6,mx4"]) == small.replace(formats=("mx6", "mx4"))
+    assert apply_settings(small, ["rounding=truncate"]) == small.replace(rounding="truncate")
+    assert apply_settings(small, ["rows=2", "rows=1"]) == small.replace(rows=1)
+
+
+@pytest.mark.parametrize("settings", [["interleave=16", "a_depth=64"], ["rows=3", "drain=3"]])
+def test_order_of_settings_does_not_matter(settings: list[str]) -> None:
+    """Each of them alone, or the first before the second, does not fit."""
+    start = PRESETS["small"].replace(drain=4)
+    both = start.replace(**{key: int(value) for key, value in (s.split("=") for s in settings)})
+    assert apply_settings(start, settings) == apply_settings(start, settings[::-1]) == both
 
 
 @pytest.mark.parametrize(
@@ -69,6 +87,12 @@ def test_settings() -> None:
     [
         ("rows", "--set must be key=value, not 'rows'"),
         ("rows=x", "--set rows=x: rows must be an integer, not 'x'"),
+        ("rows=٣", "--set rows=٣: rows must be an integer, not '٣'"),
+        ("rows= 4", "--set rows= 4: rows must be an integer, not ' 4'"),
+        ("a_depth=6_4", "--set a_depth=6_4: a_depth must be an integer, not '6_4'"),
+        ("rows=+4", "--set rows=+4: rows must be an integer, not '+4'"),
+        ("rows=-4", "--set rows=-4: rows must be 1 to 128, not -4"),
+        ("rows=4\n", "--set rows=4\n: rows must be an integer, not '4\\n'"),
         ("rows=0", "--set rows=0: rows must be 1 to 128, not 0"),
         ("drain=3", "--set drain=3: drain must divide rows=4, not 3"),
         ("formats=mx6,mx7", "--set formats=mx6,mx7: format must be one of mx9, mx6, mx4, not 'mx7'"),
@@ -76,4 +100,9 @@ def test_settings() -> None:
 )
 def test_wrong_settings(setting: str, text: str) -> None:
     with raises_exactly(InputError, text):
-        apply_setting(PRESETS["small"], setting)
+        apply_settings(PRESETS["small"], [setting])
+
+
+def test_settings_that_do_not_fit_together() -> None:
+    with raises_exactly(InputError, "--set rows=6 --set drain=4: drain must divide rows=6, not 4"):
+        apply_settings(PRESETS["small"], ["rows=6", "drain=4"])
