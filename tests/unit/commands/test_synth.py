@@ -101,8 +101,10 @@ def test_liberty_is_read(capsys, asked):
         (
             ("--target", "ecp5", "--unit", "wheel"),
             2,
-            "Invalid value for '--unit': 'wheel' is not one of "
-            "'core', 'array', 'engine', 'converter', 'outlier_split', 'top'.",
+            (
+                "Invalid value for '--unit': 'wheel' is not one of "
+                "'core', 'array', 'engine', 'converter', 'outlier_split', 'top'."
+            ),
         ),
         (("--target", "ecp5", "--liberty", "l.lib"), 2, "--liberty is for --target asic, not for ecp5"),
         (("--target", "asic", "--liberty", "no.lib"), 2, "no.lib: cannot be read: No such file or directory"),
