@@ -21,6 +21,15 @@ def check_integer(name: str, value: Any) -> int:
     return int(value)
 
 
+def check_integers(name: str, values: Any) -> list[int]:
+    """Return `values` as ints; TypeError unless it is a sequence (an array, an iterator) of integers."""
+    try:
+        items = list(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence of integers, not {values!r}") from None
+    return [check_integer(name, item) for item in items]
+
+
 def check_array(name: str, value: Any, dtype: type = np.float32) -> None:
     """Raise TypeError unless `value` is a native array of `dtype`, ValueError if it has no element or no axis."""
     wanted = np.dtype(dtype)

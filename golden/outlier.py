@@ -15,7 +15,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from .checks import check_array, check_axis, check_choice, check_integer
+from .checks import check_array, check_axis, check_choice, check_integer, check_integers
 from .codec import quantize
 from .formats import Format
 from .tensor import MXTensor, concat
@@ -169,7 +169,7 @@ def _stored(
 
 def _check_channels(channels: Sequence[int] | np.ndarray, length: int) -> np.ndarray:
     """Sorted channels."""
-    numbers = sorted(check_integer("channels", c) for c in channels)
+    numbers = sorted(check_integers("channels", channels))
     if numbers and not 0 <= numbers[0] <= numbers[-1] < length:
         wrong = numbers[0] if numbers[0] < 0 else numbers[-1]
         raise ValueError(f"channels must be 0 to {length - 1}, not {wrong}")

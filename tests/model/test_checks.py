@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from golden.checks import check_array, check_axis, check_choice, check_integer
+from golden.checks import check_array, check_axis, check_choice, check_integer, check_integers
 
 
 def raises(kind, text):
@@ -26,6 +26,19 @@ def test_integer():
     for wrong in (1.0, True, np.True_, "1", None):
         with raises(TypeError, f"n must be an integer, not {wrong!r}"):
             check_integer("n", wrong)
+
+
+def test_integers():
+    for values in ([3, 1], (3, 1), np.array([3, 1], np.uint16), iter([3, 1])):
+        numbers = check_integers("n", values)
+        assert numbers == [3, 1]
+        assert [type(n) for n in numbers] == [int, int]
+    assert check_integers("n", []) == []
+    for wrong in (5, None, np.array(5)):
+        with raises(TypeError, f"n must be a sequence of integers, not {wrong!r}"):
+            check_integers("n", wrong)
+    with raises(TypeError, "n must be an integer, not 2.0"):
+        check_integers("n", [1, 2.0])
 
 
 def test_array():

@@ -185,6 +185,8 @@ def test_errors(function):
         function(x, [2, 1, 2])
     with raises(TypeError, "channels must be an integer, not 1.0"):
         function(x, [1.0])
+    with raises(TypeError, "channels must be a sequence of integers, not 5"):
+        function(x, 5)
     with raises(ValueError, "order must be one of in-place, gathered, not 'sorted'"):
         function(x, [1], order="sorted")
     with raises(ValueError, "format must be one of mx9, mx6, mx4, not 'mx8'"):
