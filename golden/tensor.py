@@ -1,13 +1,14 @@
 """MXTensor: an array in blocks of 16 along one axis, as fields; its values and its packed bytes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
-from .checks import check_array, check_axis, check_integer
+from .checks import check_array, check_axis, check_integer, check_integers
 from .formats import BLOCK_SIZE, EXPONENT_BIAS, EXPONENT_NAN, Format, get_format
 
 CANONICAL_NAN = np.uint32(0x7FC00000)
@@ -30,10 +31,21 @@ class Segment:
         Format of all its blocks.
     length
         K positions without padding, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a format that is not a `Format`, or a length that is not an integer of at least 1.
     """
 
     format: Format
     length: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.format, Format):
+            raise TypeError(f"format must be a Format, not {self.format!r}")
+        if check_integer("length", self.length) < 1:
+            raise ValueError(f"length must be at least 1, not {self.length}")
 
     @property
     def blocks(self) -> int:
@@ -66,7 +78,7 @@ class MXTensor:
     Raises
     ------
     ValueError
-        Where the fields do not fit each other.
+        Where the fields do not fit each other, or a magnitude is above its format's largest.
     """
 
     shape: tuple[int, ...]
@@ -84,25 +96,45 @@ class MXTensor:
             field, wanted = getattr(self, name), (self.rows, self.blocks, *tail)
             if field.dtype != np.uint8 or field.shape != wanted:
                 raise ValueError(f"{name} must be uint8 of shape {wanted}, not {field.dtype} of {field.shape}")
+        self._check_magnitudes()
+
+    def _check_magnitudes(self) -> None:
+        first = 0
+        for s in self.segments:
+            last, limit = first + s.blocks, s.format.max_magnitude
+            elements = self.elements[:, first:last]
+            if np.bitwise_or.reduce(elements, axis=None) & (MAGNITUDE_MASK - limit):  # one pass, without a copy
+                magnitudes = elements & np.uint8(MAGNITUDE_MASK)
+                row, block, i = (int(n) for n in np.argwhere(magnitudes > limit)[0])
+                raise ValueError(
+                    f"elements[{row}, {first + block}, {i}] must have a magnitude of 0 to {limit} in {s.format}, "
+                    f"not {magnitudes[row, block, i]}"
+                )
+            first = last
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{s.length} {s.format}" for s in self.segments)
         return f"MXTensor(shape={self.shape}, axis={self.axis}, segments=[{parts}])"
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Product of the lengths of all axes but the blocked one."""
-        return int(np.prod(self.shape[: self.axis] + self.shape[self.axis + 1 :], dtype=np.int64))
+        return math.prod(self.shape[: self.axis] + self.shape[self.axis + 1 :])
 
-    @property
+    @cached_property
     def blocks(self) -> int:
         """Blocks of a row, over all segments."""
         return sum(s.blocks for s in self.segments)
 
-    @property
+    @cached_property
     def formats(self) -> tuple[Format, ...]:
         """Format of each K block."""
         return tuple(s.format for s in self.segments for _ in range(s.blocks))
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """K positions of each K block, without padding: 16, and what is left in the last block of a segment."""
+        return tuple(min(BLOCK_SIZE, s.length - k) for s in self.segments for k in range(0, s.length, BLOCK_SIZE))
 
     @property
     def signs(self) -> np.ndarray:
@@ -203,6 +235,9 @@ def decode(t: MXTensor, exponents: np.ndarray, first: int = 0, last: int | None 
 def unpack(data: np.ndarray, fmt: str | Format | Sequence[Segment], shape: Sequence[int], axis: int = -1) -> MXTensor:
     """Read what `MXTensor.pack` wrote.
 
+    Padding is read like all else and may hold anything in data from elsewhere, although docs/numerics.md has it +0:
+    `gemm`, `trace` and the hardware multiply what is stored, padding by padding, while `dequantize` drops it.
+
     Parameters
     ----------
     data
@@ -215,12 +250,13 @@ def unpack(data: np.ndarray, fmt: str | Format | Sequence[Segment], shape: Seque
     Raises
     ------
     TypeError, ValueError
-        For a wrong kind of array, a shape that is not of positive integers, or a wrong number of bytes.
+        For a wrong kind of array, an unknown format, segments that are none or do not have the shape's length, a shape
+        that is not of positive integers, or a wrong number of bytes.
     """
     check_array("data", data, np.uint8)
     if data.ndim != 1:
         raise ValueError(f"data must be 1-D, not of shape {data.shape}")
-    dims = tuple(check_integer("shape", n) for n in shape)
+    dims = tuple(check_integers("shape", shape))
     if not dims or min(dims) < 1:
         raise ValueError(f"shape must have axes of at least one position, not {dims}")
     axis = check_axis(axis, len(dims))
@@ -228,7 +264,9 @@ def unpack(data: np.ndarray, fmt: str | Format | Sequence[Segment], shape: Seque
         segments = (Segment(format=get_format(fmt), length=dims[axis]),)
     else:
         segments = tuple(fmt)
-    rows = int(np.prod(dims[:axis] + dims[axis + 1 :], dtype=np.int64))
+        if not all(isinstance(s, Segment) for s in segments):
+            raise TypeError(f"fmt must be a format or a sequence of Segments, not {fmt!r}")
+    rows = math.prod(dims[:axis] + dims[axis + 1 :])
     size = rows * sum(s.blocks * s.format.block_bytes for s in segments)
     if data.size != size:
         raise ValueError(f"data must have {size} bytes for shape {dims}, not {data.size}")

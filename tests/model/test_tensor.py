@@ -203,8 +203,51 @@ def test_unpack_errors():
         unpack(data, "mx6", ())
     with raises(TypeError, "shape must be an integer, not 2.0"):
         unpack(data, "mx6", (2.0, 16))  # type: ignore[arg-type]
+    with raises(TypeError, "shape must be a sequence of integers, not 16"):
+        unpack(data, "mx6", 16)  # type: ignore[arg-type]
+    with raises(ValueError, f"data must have {2**63 * 18} bytes for shape ({2**63}, 16), not 24"):
+        unpack(data, "mx9", (2**63, 16))
+    with raises(TypeError, "fmt must be a format or a sequence of Segments, not [1]"):
+        unpack(data, [1], (2, 16))  # type: ignore[list-item]
+    with raises(ValueError, "data must have 0 bytes for shape (2, 16), not 24"):
+        unpack(data, [], (2, 16))
     with raises(ValueError, "shape must have 17 positions along axis 1, not (2, 16)"):
         unpack(np.zeros(48, np.uint8), (Segment(format=MX6, length=17),), (2, 16))
+
+
+def test_segments():
+    assert [Segment(format=MX6, length=n).blocks for n in (1, 16, 17)] == [1, 1, 2]
+    for wrong in (0, -1):
+        with raises(ValueError, f"length must be at least 1, not {wrong}"):
+            Segment(format=MX6, length=wrong)
+    with raises(TypeError, "length must be an integer, not 16.0"):
+        Segment(format=MX6, length=16.0)  # type: ignore[arg-type]
+    with raises(TypeError, "format must be a Format, not 'mx6'"):
+        Segment(format="mx6", length=16)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sign", [0, 128])
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
+def test_magnitude_above_its_formats(fmt, sign):
+    """Every byte is checked against the format of its own block."""
+    t = random_tensor(np.random.default_rng(4), 3, ["mx9", fmt.name, "mx9"])
+    elements = t.elements.copy()
+    for magnitude in range(128):
+        elements[2, 1, 7] = sign | magnitude
+        if magnitude <= fmt.max_magnitude:
+            same(unpack(replace(t, elements=elements).pack(), t.segments, t.shape), replace(t, elements=elements))
+            continue
+        text = f"elements[2, 1, 7] must have a magnitude of 0 to {fmt.max_magnitude} in {fmt}, not {magnitude}"
+        with raises(ValueError, text):
+            replace(t, elements=elements)
+
+
+def test_lengths_of_blocks():
+    parts = [quantize(np.ones((2, k), np.float32), "mx6") for k in (16, 33, 1, 15, 32)]
+    t = concat(parts)
+    assert t.lengths == (16, 16, 16, 1, 1, 15, 16, 16)
+    assert len(t.lengths) == t.blocks
+    assert sum(t.lengths) == t.shape[1]
 
 
 def test_fields_that_do_not_fit():
