@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .formats import BLOCK_SIZE, EXPONENT_BIAS, EXPONENT_NAN, PAIR_SIZE, Format
+from .operands import check_operands
 from .tensor import MXTensor
 
 NAN_WORD = 0x7FC00000
@@ -145,7 +146,14 @@ def block_of(t: MXTensor, row: int, block: int) -> Block:
 
 
 def trace(a: MXTensor, w: MXTensor, row: int, column: int, subnormals: str = "ftz") -> list[Step]:
-    """How output [row, column] of `golden.gemm(a, w)` comes about, one `Step` per K block in stored order."""
+    """How output [row, column] of `golden.gemm(a, w)` comes about, one `Step` per K block in stored order.
+
+    Raises
+    ------
+    ValueError
+        Where the operands do not fit each other, as `golden.gemm`.
+    """
+    check_operands(a, w)
     steps, acc = [], 0
     for k, (fa, fw) in enumerate(zip(a.formats, w.formats, strict=True)):
         x, y = block_of(a, row, k), block_of(w, column, k)

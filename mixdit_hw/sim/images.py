@@ -13,6 +13,7 @@ import numpy as np
 
 from golden import MXTensor
 from golden.formats import BLOCK_SIZE
+from golden.operands import check_operands
 
 from ..params import Params
 from .bench import COMMAND_BYTES, beat_bytes, block_bytes, result_words
@@ -27,19 +28,14 @@ def make_plan(a: MXTensor, w: MXTensor, params: Params, **options: int) -> Plan:
     Raises
     ------
     ValueError
-        The operands do not fit each other or the design: shapes, numbers of blocks, a format that the design does
-        not have, or an image above 2 GiB.
+        The operands do not fit each other (as `golden.gemm`) or the design: a format that it does not have, or an
+        image above 2 GiB.
     """
-    for name, t, axis in (("a", a, 1), ("w", w, 0)):
-        if len(t.shape) != 2 or t.axis != axis:
-            raise ValueError(
-                f"{name} must be 2-D and blocked along axis {axis}, not {len(t.shape)}-D along axis {t.axis}"
-            )
+    check_operands(a, w)
+    for name, t in (("a", a), ("w", w)):
         for fmt in t.formats:
             if fmt.name not in params.formats:
                 raise ValueError(f"{name} must be in a format of the design ({', '.join(params.formats)}), not {fmt}")
-    if a.blocks != w.blocks:
-        raise ValueError(f"a and w must have the same number of K blocks, not {a.blocks} and {w.blocks}")
     plan = Plan(params=params, m=a.rows, n=w.rows, blocks=a.blocks, **options)
     for name, size in beat_bytes(params).items():
         stream = plan.streams[name]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden import FORMATS, MX4, MX6, MX9, MXTensor, Segment, concat, exact, gemm, get_format, prepare, quantize
+from golden import FORMATS, MX4, MX6, MX9, MXTensor, Segment, concat, exact, gemm, get_format, prepare, quantize, unpack
 from golden.gemm import SUBNORMALS, window
 from tests.support.mx_data import assert_same_bits, bits, block_words, floats, random_tensor
 
@@ -296,12 +296,28 @@ def test_any_shape(m, k, n, seed):
     assert_same_bits(c, exact.gemm(a, w))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_padding_is_multiplied_as_it_is_stored(name):
+    """Data from elsewhere may have padding that is not +0: golden and its reference take it alike."""
+    fmt, rng = get_format(name), np.random.default_rng(12)
+    data = rng.integers(0, 256, (2, 3, 2, fmt.block_bytes)).astype(np.uint8)
+    data[..., 0] = rng.integers(120, 134, data.shape[:-1])  # no NaN blocks
+    a, w = unpack(data[0].ravel(), fmt, (3, 21)), unpack(data[1].ravel(), fmt, (21, 3), axis=0)
+    assert a.magnitudes[:, 1, 5:].any(axis=1).all()
+    c = gemm(a, w)
+    assert_same_bits(c, exact.gemm(a, w))
+    for i, j in np.ndindex(c.shape):
+        assert exact.trace(a, w, i, j)[-1].acc == bits(c)[i, j]
+    a.elements[:, 1, 5:] = 0
+    assert (bits(gemm(a, w)) != bits(c)).any()
+
+
 def test_errors():
     x = np.ones((2, 32), np.float32)
     a, w = quantize(x, "mx6"), quantize(x.T.copy(), "mx6", axis=0)
     with raises(ValueError, "a and w must have the same number of K blocks, not 2 and 1"):
         gemm(a, quantize(x.T[:16].copy(), "mx6", axis=0))
-    with raises(ValueError, "a and w must have the same K, not 32 and 31"):
+    with raises(ValueError, "a and w must have the same number of K positions in block 1, not 16 and 15"):
         gemm(a, quantize(x.T[:31].copy(), "mx6", axis=0))
     with raises(ValueError, "a must be 2-D and blocked along axis 1, not 2-D along axis 0"):
         gemm(w, w)

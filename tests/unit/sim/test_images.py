@@ -137,6 +137,11 @@ def test_operands_that_do_not_fit() -> None:
         (random_tensor(rng, 3, ["mx9"] * 2), w, "a must be in a format of the design (mx6, mx4), not mx9"),
         (a, random_tensor(rng, 4, ["mx9"] * 2, axis=0), "w must be in a format of the design (mx6, mx4), not mx9"),
         (random_tensor(rng, 3, ["mx6"]), w, "a and w must have the same number of K blocks, not 1 and 2"),
+        (
+            golden.quantize(np.ones((3, 17), np.float32), "mx6"),
+            w,
+            "a and w must have the same number of K positions in block 1, not 1 and 16",
+        ),
         (a, a, "w must be 2-D and blocked along axis 0, not 2-D along axis 1"),
         (
             golden.quantize(np.ones((2, 2, 16), np.float32), "mx6"),
@@ -147,6 +152,18 @@ def test_operands_that_do_not_fit() -> None:
     for x, y, text in cases:
         with raises_exactly(ValueError, text):
             make_plan(x, y, params)
+
+
+def test_segments_that_are_not_aligned() -> None:
+    """As many blocks and as many positions in all, but of other channels."""
+    x = np.ones((32, 32), np.float32)
+    a = golden.concat([golden.quantize(x[:, :k].copy(), "mx6") for k in (17, 15)])
+    w = golden.concat([golden.quantize(x[:k], "mx6", axis=0) for k in (15, 17)])
+    assert (a.blocks, a.shape[1]) == (w.blocks, w.shape[0]) == (3, 32)
+    with raises_exactly(ValueError, "a and w must have the same number of K positions in block 0, not 16 and 15"):
+        make_plan(a, w, design(SETS[0]))
+    halves = golden.concat([golden.quantize(x[:16], "mx9", axis=0)] * 2)
+    assert make_plan(golden.quantize(x, "mx6"), halves, design(SETS[0])).blocks == 2
 
 
 def test_image_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
