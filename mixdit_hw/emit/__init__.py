@@ -4,7 +4,7 @@
 the parameters and the tools' versions only: equal ones give equal bytes.
 """
 
-from .files import generate, read_waivers
+from .files import check_generate, generate, read_waivers
 from .units import UNITS, emit_verilog
 
-__all__ = ["UNITS", "emit_verilog", "generate", "read_waivers"]
+__all__ = ["UNITS", "check_generate", "emit_verilog", "generate", "read_waivers"]

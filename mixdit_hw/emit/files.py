@@ -1,44 +1,22 @@
 """Writes a design's files."""
 
-import json
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from ..errors import OutputError
-from ..files import write_text
+from ..files import check_outputs, write_text
 from ..params import Params
+from .fusesoc import core_file
 from .manifest import manifest
-from .units import design_of
+from .units import check_unit, design_of
 from .verilog import Design
 
-_CORE = """\
-CAPI=2:
+_SUFFIXES = (".json", ".core", ".f", ".vlt", ".v")
 
-name: mixdit:hw:{name}:{version}
-description: {description}
 
-filesets:
-  rtl:
-    files:
-      - {name}.v: {{file_type: verilogSource}}
-  waivers:
-    files:
-      - {name}.vlt: {{file_type: vlt}}
-
-targets:
-  default:
-    filesets: [rtl]
-    toplevel: {name}
-  lint:
-    default_tool: verilator
-    filesets: [waivers, rtl]
-    toplevel: {name}
-    tools:
-      verilator:
-        mode: lint-only
-        verilator_options: [-Wall]
-"""
+def check_generate(out_dir: Path, unit: str = "core") -> None:
+    """Make the folder if need be, and raise OutputError where one of the files of `generate` cannot be written."""
+    check_unit(unit)
+    check_outputs(out_dir, [f"mixdit_{unit}{suffix}" for suffix in _SUFFIXES])
 
 
 def generate(params: Params, out_dir: Path, unit: str = "core") -> list[Path]:
@@ -46,7 +24,8 @@ def generate(params: Params, out_dir: Path, unit: str = "core") -> list[Path]:
 
     With ``mixdit_core`` as the top they are: ``mixdit_core.v``; ``mixdit_core.json``, the `manifest`;
     ``mixdit_core.core`` for FuseSoC; ``mixdit_core.f``, a file list; ``mixdit_core.vlt``, waivers for Verilator's lint.
-    The folder is made if need be. Each file is written whole or not at all, and the Verilog last.
+    The folder is made if need be, and whether all files can be written is checked before anything is done. Each file is
+    written whole or not at all, and the Verilog last.
 
     Raises
     ------
@@ -57,11 +36,8 @@ def generate(params: Params, out_dir: Path, unit: str = "core") -> list[Path]:
     OutputError
         A file or the folder cannot be written.
     """
+    check_generate(out_dir, unit)
     design = design_of(params, unit)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise OutputError(f"{out_dir}: cannot be written: {e.strerror or e}") from None
     paths = []
     for suffix, text in file_texts(design, params).items():
         paths.append(out_dir / f"{design.name}{suffix}")
@@ -71,14 +47,9 @@ def generate(params: Params, out_dir: Path, unit: str = "core") -> list[Path]:
 
 def file_texts(design: Design, params: Params) -> dict[str, str]:
     """Text of each file, by suffix."""
-    name = design.name
-    return {
-        ".json": manifest(design, params),
-        ".core": _CORE.format(name=name, version=version("mixdit-hw"), description=json.dumps(design.top.summary)),
-        ".f": f"{name}.v\n",
-        ".vlt": read_waivers(),
-        ".v": design.text(params),
-    }
+    core = core_file(design, params)
+    texts = (manifest(design, params), core, f"{design.name}.v\n", read_waivers(), design.text(params))
+    return dict(zip(_SUFFIXES, texts, strict=True))
 
 
 def read_waivers() -> str:

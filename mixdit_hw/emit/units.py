@@ -21,10 +21,15 @@ UNITS: dict[str, Callable[[Params], Unit]] = {
 }
 
 
-def design_of(params: Params, unit: str = "core") -> Design:
-    """Elaborate and convert a unit of a design; see `emit_verilog`."""
+def check_unit(unit: str) -> None:
+    """Raise InputError for a name that is none of `UNITS`."""
     if unit not in UNITS:
         raise InputError(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
+
+
+def design_of(params: Params, unit: str = "core") -> Design:
+    """Elaborate and convert a unit of a design; see `emit_verilog`."""
+    check_unit(unit)
     return build_design(UNITS[unit](params))
 
 

@@ -54,3 +54,13 @@ def test_output_is_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert run(["generate", "--preset", "tiny", "-o", str(tmp_path / "out")]) == 3
     assert capfd.readouterr().err == f"mixdit generate: {tmp_path}/out: cannot be written: File exists\n"
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_one_file_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The others are not written either, and nothing is elaborated for them."""
+    (tmp_path / "mixdit_core.v").mkdir()
+    assert run(["generate", "--preset", "tiny", "-o", str(tmp_path)]) == 3
+    assert (
+        capfd.readouterr().err == f"mixdit generate: {tmp_path}/mixdit_core.v: cannot be written: not a regular file\n"
+    )
+    assert os.listdir(tmp_path) == ["mixdit_core.v"]
