@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import CheckError
-from ..sim.compare import compare, explain
+from ..sim.compare import require_equal
 from ..sim.run import Simulator, simulate_gemm
 from .study import Layer, Precision
 
@@ -51,12 +50,10 @@ def run_layer(
     simulator: Simulator,
     progress: Callable[[int, int], None] | None = None,
 ) -> LayerRun:
-    """Multiply a layer on the hardware; CheckError, with the first different element, unless all are equal."""
+    """Multiply a layer on the hardware; CheckError unless all elements are equal, see `require_equal`."""
     run = simulate_gemm(precision.a, precision.w, simulator, progress=progress)
-    difference = compare(run.result, precision.result)
-    if difference is not None:
-        story = "\n".join(explain(precision.a, precision.w, difference, simulator))
-        raise CheckError(f"{layer.name} in {name}: {difference}\n{story}")
+    what = f"{layer.name} in {name}"
+    equal = require_equal(precision.a, precision.w, run.result, precision.result, simulator, what=what)
     m, k, n = layer.shape
     return LayerRun(
         layer=layer.name,
@@ -66,7 +63,7 @@ def run_layer(
         n=n,
         sqnr=precision.sqnr,
         elements=run.result.size,
-        equal=run.result.size,
+        equal=equal,
         cycles=run.cycles,
         seconds=run.seconds,
         utilisation=run.utilisation,

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import click
 import numpy as np
 
 import golden
 from golden import MXTensor
 
-from ..errors import CheckError
+from ..errors import CheckError, MixditError
 from ..params import Params
 from .bench import result_words
 from .images import a_beats, command_beats, w_beats, write_beats
@@ -44,6 +45,30 @@ def compare(hardware: np.ndarray, expected: np.ndarray) -> Difference | None:
         return None
     row, column = divmod(int(np.argmax(x != y)), x.shape[1])
     return Difference(row=row, column=column, hardware=int(x[row, column]), golden=int(y[row, column]), count=count)
+
+
+def require_equal(
+    a: MXTensor, w: MXTensor, hardware: np.ndarray, expected: np.ndarray, simulator: Simulator, *, what: str = ""
+) -> int:
+    """Compare the hardware's product of A and W with golden's, and return how many elements are equal: all.
+
+    Otherwise what `explain` says, or why it says nothing, goes to stderr.
+
+    Raises
+    ------
+    CheckError
+        An element differs; the text begins with ``what`` and tells the first, whatever happens to the explanation.
+    """
+    difference = compare(hardware, expected)
+    if difference is not None:
+        try:
+            lines = explain(a, w, difference, simulator)
+        except (Exception, KeyboardInterrupt) as e:
+            lines = [" ".join(f"no explanation: {type(e).__name__}: {e}".split()).rstrip(":")]
+        for line in lines:
+            click.echo(line, err=True)
+        raise CheckError(f"{what}: {difference}" if what else str(difference))
+    return int(np.count_nonzero(hardware.view(np.uint32) == expected.view(np.uint32)))
 
 
 def show_word(word: int) -> str:
@@ -104,7 +129,7 @@ def hardware_accumulators(
 def explain(a: MXTensor, w: MXTensor, difference: Difference, simulator: Simulator) -> list[str]:
     """Lines that show the golden partial sums of an element beside the accumulators that the hardware has.
 
-    Where the hardware fails or hangs on the shortened tile, the golden side is shown alone.
+    Where the hardware or its simulator fails on the shortened tile, the golden side is shown alone.
     """
     steps = golden.trace(a, w, difference.row, difference.column)
     hardware: list[int] = []
@@ -116,7 +141,7 @@ def explain(a: MXTensor, w: MXTensor, difference: Difference, simulator: Simulat
             hardware += hardware_accumulators(a, w, difference.row, difference.column, simulator, batch)
             pairs = enumerate(zip(steps, hardware, strict=False))
             first = next((k for k, (step, word) in pairs if step.acc != word), None)
-    except CheckError as e:
+    except MixditError as e:
         problem = f"when its tile runs alone: {e}"
     if first is not None:
         problem = f"block {first} is the first after which the accumulators differ"

@@ -10,7 +10,7 @@ from golden.policy import Policy
 from mixdit_hw.errors import CheckError
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.report.hardware import run_layer
-from mixdit_hw.report.study import Layer, quantize_layer
+from mixdit_hw.report.study import Layer, Precision, quantize_layer
 from mixdit_hw.sim.run import Simulator
 
 
@@ -34,10 +34,28 @@ def test_equal(tmp_path):
     assert 0 < run.utilisation < 1
 
 
-def test_different(tmp_path):
-    layer = make_layer()
+def make_wrong_precision(layer: Layer) -> Precision:
+    """With one element that differs from the hardware's."""
     precision = quantize_layer(layer, Policy())
     wrong = precision.result.copy()
     wrong[4, 1] = -wrong[4, 1]
-    with pytest.raises(CheckError, match=r"^blocks.0.mlp.fc1 in mx6: C\[4, 1\] is "):
-        run_layer(layer, "mx6", replace(precision, result=wrong), simulator(tmp_path))
+    return replace(precision, result=wrong)
+
+
+def test_different(tmp_path, capsys):
+    """The difference is one line; what explains it goes to stderr, line by line."""
+    layer = make_layer()
+    with pytest.raises(CheckError, match=r"^blocks.0.mlp.fc1 in mx6: C\[4, 1\] is .*; 1 elements differ\Z"):
+        run_layer(layer, "mx6", make_wrong_precision(layer), simulator(tmp_path))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[0].split()[0] == "block"
+    assert lines[-1] == "when its tile runs alone, the hardware agrees with golden after every block"
+
+
+def test_equal_elements_are_counted(tmp_path, monkeypatch):
+    """And not taken for granted where nothing complains."""
+    monkeypatch.setattr("mixdit_hw.sim.compare.compare", lambda hardware, expected: None)
+    layer = make_layer()
+    run = run_layer(layer, "mx6", make_wrong_precision(layer), simulator(tmp_path))
+    assert (run.elements, run.equal) == (27, 26)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import golden
+from mixdit_hw.errors import CheckError, OutputError, ToolError
 from mixdit_hw.presets import PRESETS
-from mixdit_hw.sim.compare import Difference, compare, explain, hardware_accumulators, show_word
+from mixdit_hw.sim.compare import Difference, compare, explain, hardware_accumulators, require_equal, show_word
 from mixdit_hw.sim.run import Simulator, simulate_gemm
 from tests.support.broken import break_design
+from tests.support.errors import raises_exactly
 from tests.support.mx_data import random_tensor
 from tests.support.simulation import BUILD_DIR, design_of, need_engine, simulator_of
 
@@ -80,3 +82,55 @@ def test_difference_that_does_not_come_back() -> None:
     lines = explain(a, w, claimed, simulator_of("icarus", TINY))
     assert lines[-1] == "when its tile runs alone, the hardware agrees with golden after every block"
     assert not any(line.endswith("<") for line in lines)
+
+
+AMARANTH = Simulator(engine="amaranth", params=TINY, design=None, build_dir=BUILD_DIR)
+DIFFERENT = "C[1, 2] is bf800000 (-1) in hardware and 3f800000 (1) in golden; 1 elements differ"
+
+
+def different_results() -> tuple[np.ndarray, np.ndarray]:
+    expected = np.ones((11, 5), np.float32)
+    hardware = expected.copy()
+    hardware[1, 2] = -1
+    return hardware, expected
+
+
+def test_equal_elements_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    expected = different_results()[1]
+    assert require_equal(*operands(6), expected, expected, AMARANTH) == 55
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [ToolError("killed"), OutputError("full"), CheckError("hangs")], ids=repr)
+def test_tool_that_fails_hides_no_difference(monkeypatch, capsys, error: Exception) -> None:
+    """Golden's side is shown alone."""
+
+    def fail(*args: object) -> list[int]:
+        raise error
+
+    monkeypatch.setattr("mixdit_hw.sim.compare.hardware_accumulators", fail)
+    with raises_exactly(CheckError, f"layer: {DIFFERENT}"):
+        require_equal(*operands(6), *different_results(), AMARANTH, what="layer")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[1].endswith(" -")
+    assert err.splitlines()[-1] == f"when its tile runs alone: {error}"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "no explanation: MemoryError"),
+        (KeyboardInterrupt(), "no explanation: KeyboardInterrupt"),
+        (ValueError("two\nlines"), "no explanation: ValueError: two lines"),
+    ],
+    ids=["memory", "interrupt", "internal"],
+)
+def test_no_explanation_hides_no_difference(monkeypatch, capsys, error: BaseException, line: str) -> None:
+    def fail(*args: object) -> list[str]:
+        raise error
+
+    monkeypatch.setattr("mixdit_hw.sim.compare.explain", fail)
+    with raises_exactly(CheckError, DIFFERENT):
+        require_equal(*operands(6), *different_results(), AMARANTH)
+    assert capsys.readouterr() == ("", f"{line}\n")
