@@ -29,7 +29,6 @@ from .timing import NO_PATHS, NOT_MEASURED, Timing, find_sta, measure_timing
 from .yosys import PACKAGE, run_yosys, yosys_version
 
 TARGETS = (*FPGA_TARGETS, "asic")
-AREAS = ("cells", "logic", "registers", "area")
 DEFAULT_BUILD_DIR = Path("build/synth")
 DEFAULT_TIMEOUT_S = 6 * 3600.0
 _DESIGN_FILE = "design.v"
