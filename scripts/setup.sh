@@ -79,3 +79,4 @@ rm -f $stamp
 PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $venv/bin/python -m pip install -q -e '.[dev]' ||
     fail "pip could not install the locked versions; its message stands above"
 echo "$locked" >$stamp
+echo "setup: done; '. $venv/bin/activate' puts mixdit on the path"
