@@ -21,7 +21,17 @@ class ElementLayout(data.StructLayout):
 
 
 class BlockLayout(data.StructLayout):
-    """A block: shared exponent (bits 0-7), microexponents (bits 8-15), then 16 elements."""
+    """A block of 16 numbers in the container.
+
+    Fields
+    ------
+    exponent : 8
+        Shared exponent, bits 0-7 of the block.
+    micro : 8
+        Microexponents, bits 8-15: bit j is that of elements 2*j and 2*j + 1.
+    elements : 16 x (magnitude_bits + 1)
+        From bit 16: of each element the magnitude and, above it, the sign.
+    """
 
     def __init__(self, magnitude_bits: int) -> None:
         self.magnitude_bits = magnitude_bits
@@ -35,7 +45,18 @@ class BlockLayout(data.StructLayout):
 
 
 class BlockBeatLayout(data.StructLayout):
-    """One block per row or column of the array, all of one format (`Format.code`)."""
+    """One block per row or column of the array, all of one format.
+
+    Fields
+    ------
+    blocks : count x (16 + 16 * (magnitude_bits + 1))
+        One block for each row or column, the first one's in the lowest bits. In a block: shared exponent in bits 0-7;
+        microexponents in bits 8-15, bit j for elements 2*j and 2*j + 1; from bit 16 the 16 elements, each its
+        magnitude and, above it, its sign (1 is negative). A magnitude has the bits of the widest format of the design
+        (MX4 2, MX6 4, MX9 7); that of a narrower format stands at their top, with zeros below.
+    format : 2
+        Format of all blocks of the beat: 0 = MX4, 1 = MX6, 2 = MX9.
+    """
 
     def __init__(self, count: int, magnitude_bits: int) -> None:
         super().__init__({"blocks": data.ArrayLayout(BlockLayout(magnitude_bits), count), "format": FORMAT_CODE_BITS})
@@ -44,8 +65,13 @@ class BlockBeatLayout(data.StructLayout):
 class CommandLayout(data.StructLayout):
     """A tile command.
 
-    ``blocks``: K blocks to come, 1 to 65535 (0 is taken as 65536).
-    ``accumulate``: leave the sums in the accumulators for the next command instead of draining and clearing them.
+    Fields
+    ------
+    blocks : 16
+        K blocks of 16 that the command multiplies and adds up, 1 to 65535; 0 stands for 65536.
+    accumulate : 1
+        1: the sums stay in the accumulators, the next command adds to them, and no results come. 0: the results leave,
+        and the next command starts from zero.
     """
 
     def __init__(self) -> None:
@@ -53,9 +79,15 @@ class CommandLayout(data.StructLayout):
 
 
 class ResultBeatLayout(data.StructLayout):
-    """Result words of one beat, FP32; ``last`` marks a tile's last beat.
+    """Result words of one beat of a tile.
 
-    Beat i of a tile holds word [g*C + c] = output row g*(R/drain)*T + i, column c.
+    Fields
+    ------
+    words : drain * columns x 32
+        FP32 words, the first in the lowest bits. Word g*C + c of a tile's beat i (i = 0 ... R*T/drain - 1) is the
+        element of the tile's row g*(R/drain)*T + i, column c.
+    last : 1
+        This is the tile's last beat.
     """
 
     def __init__(self, drain: int, columns: int) -> None:

@@ -18,18 +18,20 @@ from .unit import add_unit
 class Core(wiring.Component):
     """Multiply tiles of MX matrices.
 
-    A tile is R*T rows by C columns of the product. For a command of n blocks the core takes, on ``a``, n*T beats: for
-    each K block T beats, where beat t brings the blocks of the tile's rows r*T + t, r = 0 ... R-1; on ``w`` n beats,
-    with the blocks of the tile's C columns. All blocks of a beat, and the T beats of a K block, have one format, any of
-    those that the design supports. Unless the command says ``accumulate``, R*T/drain result beats follow; beat i holds,
-    for each segment g and column c, the element of row g*(R/drain)*T + i. Each element is accumulated in FP32, block by
-    block, in the order of the blocks (docs/numerics.md, Accumulation).
+    A tile is R*T rows by C columns of the product A W, where R is ``rows``, C ``columns`` and T ``interleave``; its
+    sums run over K in blocks of 16. For a command of n blocks the core takes, on ``a``, n*T beats: for each K block T
+    beats, where beat t brings the blocks of the tile's rows r*T + t, r = 0 ... R-1; on ``w`` n beats, one for each K
+    block, with the blocks of the tile's C columns. All blocks of a beat, and the T beats of a K block, have one format,
+    any of those that the design supports. Unless the command says ``accumulate``, R*T/drain result beats follow on
+    ``c``; beat i holds, for each segment g = 0 ... drain-1 and column c, the element of row g*(R/drain)*T + i. Each
+    element is accumulated in FP32, block by block, in the order of the blocks (docs/numerics.md, Accumulation).
 
     The three input streams are independent: blocks may come before their command. Everything is back to back: the
     blocks of the next tile follow at once, also while results leave.
 
     Throughput: R*C digit passes per cycle, of 16 multiplications each; a block pair takes 1 pass, 2 if one side is MX9,
-    4 if both are. Latency: `latency`.
+    4 if both are. Latency (``latency``): cycles from the decision for a tile's last pass to its first result
+    beat.
 
     Parameters
     ----------
@@ -38,16 +40,32 @@ class Core(wiring.Component):
 
     Members
     -------
-    a : In(stream of BlockBeatLayout(R)), w : In(stream of BlockBeatLayout(C))
-        Blocks, in the container of the widest format.
+    a : In(stream of BlockBeatLayout(R))
+        Blocks of A along K. T beats for each K block: beat t brings those of the tile's rows r*T + t, r = 0 ... R-1.
+    w : In(stream of BlockBeatLayout(C))
+        Blocks of W along K. One beat for each K block, with those of the tile's columns 0 ... C-1.
     cmd : In(stream of CommandLayout)
-        Tile commands.
+        Tile commands, done in their order. One may come before, while or after its blocks do.
     c : Out(stream of ResultBeatLayout)
-        Results.
+        Results, R*T/drain beats for each tile, tile by tile in the order of the commands.
     clear : In(1)
-        Clear the counters.
-    cycles, passes, wait_a, wait_w, wait_result, wait_drain : Out(32)
-        See `Counters`.
+        While it is high, all counters are zero; they start with the next digit pass after it.
+    cycles : Out(32)
+        Clock cycles from the decision for the first digit pass since ``clear`` or reset to the latest result beat that
+        was taken, both included. Shows an event 2 cycles after it, and wraps around, as do all counters.
+    passes : Out(32)
+        Steps of T cycles in which a digit pass entered the array. A block pair takes 1 pass, 2 if one side is MX9, 4 if
+        both are.
+    wait_a : Out(32)
+        Steps of T cycles, from the first pass on, in which a command waited for blocks of A.
+    wait_w : Out(32)
+        Steps of T cycles in which it had A's blocks, but waited for those of W.
+    wait_result : Out(32)
+        Steps of T cycles in which a tile's last pass waited for space in the result memories: ``c`` is taken too
+        slowly.
+    wait_drain : Out(32)
+        Steps of T cycles in which a tile's last pass waited for the result chains, because tiles follow each other in
+        fewer than R/drain passes.
     """
 
     unit_name = "core"
@@ -86,8 +104,9 @@ class Core(wiring.Component):
     def latency(self) -> int:
         """Cycles from the decision for a tile's last pass to its first result beat on ``c``, if nothing stalls."""
         p = self._params
+        # The lane that writes last: the last column's, in the last segment.
         last_lane = (p.rows - p.rows // p.drain) * (p.interleave - 1) + p.columns - 1
-        return 1 + Array.latency + last_lane + 2
+        return Sequencer.latency + Array.latency + last_lane + ResultReader.latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

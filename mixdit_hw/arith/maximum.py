@@ -11,7 +11,7 @@ class Maximum(wiring.Component):
     The numbers compete from the top down, two bits at a time: those behind the best in these bits drop out. This is
     less than half of a tree of comparators, and it tells at once who is the largest and who still led at half way.
 
-    Combinational: latency none.
+    Combinational: latency none (`latency`).
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ class Maximum(wiring.Component):
     ValueError
         ``width`` or ``count`` is below 1.
     """
+
+    latency = 0
 
     def __init__(self, width: int, count: int) -> None:
         for name, value in (("width", width), ("count", count)):

@@ -33,12 +33,22 @@ class RowControlLayout(data.StructLayout):
 
     Fields
     ------
-    address, low, last
-        As of `ColumnControlLayout`.
+    address : address_bits
+        First entry of the block, with one bit more than the memory's address, so that full and empty differ.
+    low : 1
+        Take the low digits.
+    last : 1
+        This pass finishes its block: the exponents count.
     valid : 1
         A digit pass enters; otherwise the step is a bubble.
-    first, shift, start, end : 1
-        As of `Engine`; zero in a bubble.
+    first : 1
+        First pass of a block; zero in a bubble, as are those that follow.
+    shift : 1
+        The running sum is shifted before this pass.
+    start : 1
+        The accumulators are cleared before this pass's products are added.
+    end : 1
+        The accumulators are complete after this pass.
     """
 
     def __init__(self, address_bits: int) -> None:

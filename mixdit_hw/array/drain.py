@@ -11,7 +11,15 @@ from .control import pointer_bits
 
 
 class LaneControlLayout(data.StructLayout):
-    """Write control of a result lane: whether to write, and where."""
+    """Write control of a result lane.
+
+    Fields
+    ------
+    write : 1
+        There is a word to write.
+    address
+        Where.
+    """
 
     def __init__(self, depth: int) -> None:
         super().__init__({"write": 1, "address": range(depth)})
@@ -23,7 +31,8 @@ class SegmentWriter(wiring.Component):
     A segment is a group of R/drain rows whose result chains end at its top row. Its rows' results follow each other
     without a gap, because each row works T-1 cycles after the one above and a word takes one cycle from row to row.
 
-    Latency: 1 cycle from ``end`` at the segment's first engine to ``control``. Throughput: one result row per cycle.
+    Latency: 1 cycle from ``end`` at the segment's first engine to ``control`` (`latency`). Throughput: one result row
+    per cycle.
 
     Parameters
     ----------
@@ -39,6 +48,7 @@ class SegmentWriter(wiring.Component):
     """
 
     unit_name = "segment_writer"
+    latency = 1
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -70,8 +80,8 @@ class ResultLane(wiring.Component):
     Each lane is written a cycle after the one to its left, by delaying ``control``; all are read together, so that the
     skew of the columns is undone without registers.
 
-    Latency: 1 cycle from ``control`` to the write of ``c``; 1 cycle from ``read`` to ``word``. Throughput: one word per
-    cycle in and out.
+    Latency: 1 cycle from ``control`` to the write of ``c``, and as much from ``read`` to ``word`` (`latency`).
+    Throughput: one word per cycle in and out.
 
     Parameters
     ----------
@@ -91,6 +101,7 @@ class ResultLane(wiring.Component):
     """
 
     unit_name = "result_lane"
+    latency = 1
 
     def __init__(self, params: Params) -> None:
         self._params = params
@@ -129,7 +140,7 @@ class ResultLane(wiring.Component):
 class ResultReader(wiring.Component):
     """Read finished result rows from all lanes into a stream.
 
-    Latency: 2 cycles from ``commit`` to ``c.valid``. Throughput: one beat per cycle.
+    Latency: 2 cycles from ``commit`` to ``c.valid`` (`latency`). Throughput: one beat per cycle.
 
     Parameters
     ----------
@@ -151,6 +162,7 @@ class ResultReader(wiring.Component):
     """
 
     unit_name = "result_reader"
+    latency = 2
 
     def __init__(self, params: Params) -> None:
         self._params = params

@@ -24,8 +24,8 @@ class Array(wiring.Component):
     column c works c cycles after the first. Tiles follow each other without a gap; a tile's results leave while the
     next one is multiplied, which is why the ends of two tiles must be at least R/drain steps apart.
 
-    Latency: `latency` cycles from ``step`` with a tile's last pass to the first column's first result in its lane.
-    Throughput: R*C digit passes, of 16 products each, per cycle.
+    Latency (``latency``): cycles from ``phase`` 0 with a tile's last pass to the first column's first result in its
+    lane. Throughput: R*C digit passes, of 16 products each, per cycle.
 
     Parameters
     ----------
@@ -36,16 +36,27 @@ class Array(wiring.Component):
     -------
     phase : In(T)
         One-hot, bit t in cycle t of a step of the first row.
-    a_control : In(RowControlLayout), a_oldest : Out
-        A's control, taken with phase 0; the pointer of the last row, so that all entries before it are free.
-    w_control : In(ColumnControlLayout), w_oldest : Out
-        W's control, the same for all T cycles from phase 0; the pointer of the last column.
-    a_write, a_write_address, a_blocks : In
-        Writes one block to each row's memory.
-    w_write, w_write_address, w_blocks : In
-        Writes one block to each column's memory.
-    read, read_address : In, words : Out
-        Reads the result lanes, word g*C + c is that of segment g and column c.
+    a_control : In(RowControlLayout)
+        A's control, taken with phase 0.
+    a_oldest : Out
+        Pointer of the last row, with one bit more than an address: all entries before it are free.
+    w_control : In(ColumnControlLayout)
+        W's control, the same for all T cycles from phase 0.
+    w_oldest : Out
+        Pointer of the last column: all entries before it are free.
+    a_write, a_write_address : In
+        Writes one block to each row's memory, and where.
+    a_blocks : In
+        Blocks of rows 0 ... R-1, the first in the lowest bits. In a block: shared exponent in bits 0-7, microexponents
+        in bits 8-15, and from bit 16 the 16 elements, each its magnitude and, above it, its sign.
+    w_write, w_write_address : In
+        Writes one block to each column's memory, and where.
+    w_blocks : In
+        Blocks of columns 0 ... C-1, laid out as those of A.
+    read, read_address : In
+        Reads all result lanes at this address.
+    words : Out
+        What was read, a cycle later: word g*C + c is that of segment g and column c, FP32.
     commit : Out(1)
         A whole result beat has been written.
     """

@@ -41,7 +41,7 @@ class RowFeeder(wiring.Component):
     control : In(RowControlLayout), control_next : Out(RowControlLayout)
         Of this row and for the next one.
     a, a_micro, a_exponent, a_step, first, shift, start, end : Out
-        To the first engine, each part as much later as `Engine` asks.
+        To the first engine, each part when the engine needs it.
     """
 
     unit_name = "row_feeder"

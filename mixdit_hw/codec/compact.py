@@ -19,11 +19,13 @@ class Compactor(wiring.Component):
     words never want the same place: those that still share their upper bits were less than a group of slots apart
     when they entered, so that their destinations, which lie no further apart, differ in the bits settled by then.
 
-    Latency none to ``full`` and ``block``, one cycle to ``count`` and ``rest``; throughput 16 words a cycle.
+    Latency none to ``full`` and ``block`` (`latency`), one cycle to ``count`` and ``rest``. Throughput 16 words
+    a cycle.
 
     Members
     -------
     words : In(ArrayLayout(32, 16))
+        The 16 words of this cycle, the first in the lowest bits.
     mask : In(16)
         Words to collect.
     enable : In(1)
@@ -33,6 +35,7 @@ class Compactor(wiring.Component):
     full : Out(1)
         The held words and the marked ones fill a block, which leaves as ``block`` if ``enable`` is given.
     block : Out(ArrayLayout(32, 16))
+        A whole block, while ``full``.
     count_next : Out(4)
         What ``count`` will be if ``enable`` is given.
     count : Out(4)
@@ -43,6 +46,7 @@ class Compactor(wiring.Component):
 
     unit_name = "compactor"
     unit_key: tuple = ()
+    latency = 0
 
     def __init__(self) -> None:
         words = data.ArrayLayout(FP32_BITS, BLOCK_SIZE)

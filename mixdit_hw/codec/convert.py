@@ -19,10 +19,16 @@ HALF_AWAY = ROUNDINGS.index("half-away")
 
 
 class WordsLayout(data.StructLayout):
-    """16 FP32 words and the format to convert them to (`Format.code`).
+    """16 FP32 words and how to convert them.
 
-    ``rounding`` is there for converters with a rounding input: 0 nearest-even, 1 truncate, 2 half-away (the
-    place in `ROUNDINGS`); 3 truncates.
+    Fields
+    ------
+    words : 16 x 32
+        FP32 words, the first in the lowest bits.
+    format : 2
+        Format to convert them to: 0 = MX4, 1 = MX6, 2 = MX9.
+    rounding : 2
+        0 = nearest-even, 1 = truncate, 2 = half-away; 3 truncates. Only where rounding is chosen at run time.
     """
 
     def __init__(self, params: Params) -> None:
@@ -65,11 +71,11 @@ class Converter(wiring.Component):
     """Converts 16 FP32 words a cycle to a block (docs/numerics.md, Conversion).
 
     The format is chosen for each block; a code of no supported format converts as the widest. Rounding is that
-    of `Params.rounding`, or chosen for each block where that is ``runtime``; `Params.subnormals` and
-    `Params.nonfinite` say what becomes of such words. Magnitudes of narrower formats stand at the top.
+    of the parameter ``rounding``, or chosen for each block where that is ``runtime``; the parameters ``subnormals``
+    and ``nonfinite`` say what becomes of such words. Magnitudes of narrower formats stand at the top.
 
     Two stages: the block's exponent and microexponents; alignment, rounding and saturation of the elements.
-    Latency `latency` cycles; throughput one block a cycle, also under backpressure.
+    Latency 2 cycles (``latency``); throughput one block a cycle, also under backpressure.
 
     Parameters
     ----------
@@ -78,8 +84,10 @@ class Converter(wiring.Component):
 
     Members
     -------
-    i : In(stream.Signature(WordsLayout(params)))
-    o : Out(stream.Signature(BlockBeatLayout(1, params.magnitude_bits)))
+    i : In(stream of WordsLayout(params))
+        Words of one block a beat.
+    o : Out(stream of BlockBeatLayout(1, params.magnitude_bits))
+        One block a beat, in the order of the words.
 
     Raises
     ------

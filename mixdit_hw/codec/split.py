@@ -19,9 +19,21 @@ ORDERS = ("in-place", "gathered")
 class RowLayout(data.StructLayout):
     """16 words of a row in K order.
 
-    ``words``: FP32. ``present``: those that are channels; the others only fill the last beat of a row.
-    ``outliers``: those that are outlier channels. ``format``: code of the other channels' format. ``rounding``: as in
-    `WordsLayout`. ``last``: the row's last 16 words.
+    Fields
+    ------
+    words : 16 x 32
+        FP32 words, the first in the lowest bits.
+    present : 16
+        Bit k: word k is a channel; the others only fill the last beat of a row.
+    outliers : 16
+        Bit k: word k is an outlier channel.
+    format : 2
+        Format of the other channels: 0 = MX4, 1 = MX6, 2 = MX9.
+    rounding : 2
+        Handed on to the converter: 0 = nearest-even, 1 = truncate, 2 = half-away. Only where rounding is chosen at run
+        time.
+    last : 1
+        These are the row's last words.
     """
 
     def __init__(self, params: Params) -> None:
@@ -41,10 +53,10 @@ class OutlierSplit(wiring.Component):
 
     ``in-place``: the row's blocks with +0 for the outliers, then the outliers, in ascending order, in blocks padded
     with +0; a row without outliers has no such blocks. ``gathered``: the other channels in blocks padded with +0,
-    then the outliers in theirs; blocks without any channel are left out. Ready for a `Converter`.
+    then the outliers in theirs; blocks without any channel are left out. Ready for the converter.
 
-    Latency one cycle (in the gathered order: from the word that fills a block). Throughput 16 words and one block a
-    cycle; while a row's appended blocks leave, the input waits, and the output has no gaps.
+    Latency one cycle (``latency``; in the gathered order: from the word that fills a block). Throughput 16 words
+    and one block a cycle; while a row's appended blocks leave, the input waits, and the output has no gaps.
 
     Parameters
     ----------
@@ -57,8 +69,10 @@ class OutlierSplit(wiring.Component):
 
     Members
     -------
-    i : In(stream.Signature(RowLayout(params)))
-    o : Out(stream.Signature(WordsLayout(params)))
+    i : In(stream of RowLayout(params))
+        Rows, 16 words a beat in K order.
+    o : Out(stream of WordsLayout(params))
+        Words in their stored order, those of one block a beat.
     overflow : Out(1)
         A row had more outliers than there is room for, and some were lost. Stays until reset.
 

@@ -33,7 +33,7 @@ class BlockSum(wiring.Component):
     Members
     -------
     pairs, signs : In
-        From `Lanes`.
+        Pair sums and their signs, as the lanes give them.
     a_micro, w_micro : In(8)
         Microexponents, in the same cycle as the pair sums.
     first : In(1)

@@ -25,14 +25,13 @@ class Engine(wiring.Component):
     """Dot products of T interleaved outputs, one digit pass of one of them in each cycle.
 
     A flows from left to right, one register per engine; W flows from top to bottom and is held for the T cycles of a
-    step, in which A brings a row for each of the T outputs. Block sums are exact integers (`BlockSum`); a finished one
+    step, in which A brings a row for each of the T outputs. Block sums are exact integers; a finished one
     is added to its output's FP32 accumulator (docs/numerics.md, Accumulation). The accumulators are the pipeline
     registers of the FP32 adder: with T at least its latency, an output's sum is there just when its next product is.
 
     What belongs to one pass enters spread over time, each part when it is used, so that it is registered once: digits
     and ``step`` in cycle 0, ``a_micro``, ``first`` and ``shift`` in cycle 1, ``a_exponent`` in cycle 3, ``start`` in
-    cycle 5 and ``end`` in cycle 9 (`MICRO_DELAY`, `BLOCK_DELAY`, `EXPONENT_DELAY`, `START_DELAY`, `END_DELAY`). W's
-    parts are sampled as much later than ``step``.
+    cycle 5 and ``end`` in cycle 9. W's parts are sampled as much later than ``step``.
 
     Results leave upwards, against W: ``c_next`` is the accumulator in the cycle after ``end``, and ``c`` of the engine
     below, delayed by a cycle, at all other times.
@@ -41,7 +40,7 @@ class Engine(wiring.Component):
     its product +0; a bubble also has zero digits and no flag set. The engine has no reset: its state is undefined until
     ``first`` and ``start`` have come once for each output.
 
-    Latency: 10 cycles from the registered operand of an output's last pass to its result in ``c_next`` (`latency`).
+    Latency: 10 cycles from the registered operand of an output's last pass to its result in ``c_next`` (``latency``).
     Throughput: one pass, 16 digit products, per cycle.
 
     Parameters
@@ -53,19 +52,29 @@ class Engine(wiring.Component):
 
     Members
     -------
-    a, a_micro, a_exponent : In(80), In(8), In(8)
-        One digit of a block of A (`DigitsLayout`), its microexponents and its shared exponent. ``a_next`` and so on are
-        the same a cycle later.
-    w, w_micro, w_exponent : In(80), In(8), In(8)
-        The same of W; ``w_next`` etc. is what the engine holds.
+    a : In(80)
+        One digit of each of the 16 elements of a block of A: 16 magnitudes of 4 bits, the first in the lowest bits,
+        then 16 signs.
+    a_micro : In(8), a_exponent : In(8)
+        Microexponents and shared exponent of A's block.
+    w : In(80)
+        One digit of each of the 16 elements of a block of W, laid out as A's.
+    w_micro : In(8), w_exponent : In(8)
+        Microexponents and shared exponent of W's block.
     step : In(1)
         The digits that enter with it are those of the first of T outputs; W's digits are taken with it.
     first, shift : In(1)
         First pass of a block; shift of the running sum before this pass.
     start, end : In(1)
         The accumulator is cleared before this pass's product is added; it is complete after it.
-    c : In(32), c_next : Out(32)
-        Result chain, FP32.
+    c : In(32)
+        Result of the engine below, FP32.
+    c_next : Out(32)
+        Result chain, FP32: the accumulator in the cycle after ``end``, otherwise ``c`` a cycle later.
+    a_next, a_micro_next, a_exponent_next, step_next, first_next, shift_next, start_next, end_next : Out
+        The input of that name a cycle later, for the engine to the right.
+    w_next, w_micro_next, w_exponent_next : Out
+        What the engine holds of W, for the engine below.
     """
 
     unit_name = "engine"

@@ -19,7 +19,7 @@ class Counters(wiring.Component):
     clear : In(1)
         Set all counters to zero and wait for a first pass.
     passes_event, wait_a_event, wait_w_event, wait_result_event, wait_drain_event : In(1)
-        What became of a step (`Sequencer`).
+        What became of a step: a digit pass entered, or waited for this cause.
     result_event : In(1)
         A result beat leaves.
     cycles : Out(32)

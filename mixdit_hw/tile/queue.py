@@ -18,7 +18,8 @@ class OperandQueue(wiring.Component):
     them has gone past it (``oldest``). Here are only the write pointer, the pointer of the next block, and each entry's
     count of digits.
 
-    Latency: an entry accepted in one cycle counts as available in the next. Throughput: one entry per cycle.
+    Latency: an entry accepted in one cycle counts as available in the next (`latency`). Throughput: one entry
+    per cycle.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ class OperandQueue(wiring.Component):
     """
 
     unit_name = "operand_queue"
+    latency = 1
 
     def __init__(self, depth: int, entries: int, digits: int) -> None:
         self._depth = depth

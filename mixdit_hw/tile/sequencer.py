@@ -19,8 +19,8 @@ class Sequencer(wiring.Component):
     The passes of a block go through A's digits for each digit of W, low ones first; every odd pass shifts the running
     sum.
 
-    Latency: 1 cycle from the decision (in the last cycle of a step) to ``a_control`` and ``w_control``. Throughput: one
-    pass per step; commands follow each other without a bubble.
+    Latency: 1 cycle from the decision (in the last cycle of a step) to ``a_control`` and ``w_control`` (`latency`).
+    Throughput: one pass per step; commands follow each other without a bubble.
 
     Parameters
     ----------
@@ -47,6 +47,7 @@ class Sequencer(wiring.Component):
     """
 
     unit_name = "sequencer"
+    latency = 1
 
     def __init__(self, params: Params) -> None:
         self._params = p = params

@@ -8,6 +8,7 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from mixdit_hw.arith.maximum import Maximum
+from tests.support.clocked import Clocked
 
 
 def _check(width: int, count: int, cases: list[tuple[int, ...]]) -> None:
@@ -30,6 +31,11 @@ def _check(width: int, count: int, cases: list[tuple[int, ...]]) -> None:
 @pytest.mark.parametrize(("width", "count"), [(1, 1), (3, 1), (1, 5), (3, 2), (5, 2), (6, 2), (2, 4), (4, 3)])
 def test_all_values(width, count):
     _check(width, count, list(product(range(1 << width), repeat=count)))
+
+
+def test_latency():
+    out = Clocked(Maximum(4, 2)).run([{}, {"i": 0x37}, {}, {}], ["o"])["o"]
+    assert out == [7 * (cycle == 1 + Maximum.latency) for cycle in range(4)]
 
 
 @pytest.mark.parametrize(("width", "count"), [(8, 7), (8, 16), (9, 3)])

@@ -29,7 +29,7 @@ def test_writer(params):
     ends = {start + t for start in starts for t in range(params.interleave)}
     rows = [{"end": int(cycle in ends)} for cycle in range(now + beats + 4)]
     out = Clocked(SegmentWriter(params)).run(rows, ["control.write", "control.address"])
-    written = [start + 1 + i for start in starts for i in range(beats)]
+    written = [start + SegmentWriter.latency + i for start in starts for i in range(beats)]
     assert [cycle for cycle, write in enumerate(out["control.write"]) if write] == written
     assert [out["control.address"][cycle] for cycle in written] == [i % depth for i in range(len(written))]
 
@@ -66,6 +66,15 @@ def test_lane():
     out = Clocked(ResultLane(SMALL)).run(rows, ["word", "control_next"])
     assert out["word"] == words
     assert out["control_next"] == nexts[:-1]
+
+
+def test_lane_latency():
+    """Cycles from a control to the write, as the first cycle whose ``c`` is kept, and from ``read`` to its word."""
+    control = to_bits(LaneControlLayout(SMALL.c_depth), {"write": 1, "address": 3})
+    rows = [{"control": control * (cycle == 0), "c": 100 + cycle} for cycle in range(5)]
+    rows.append({"read": 1, "read_address": 3})
+    out = Clocked(ResultLane(SMALL)).run(rows, ["word"], tail=4)["word"]
+    assert out == [0] * (5 + ResultLane.latency) + [100 + ResultLane.latency] * (5 - ResultLane.latency)
 
 
 def read_out(params: Params, wishes: list[int], ready: list[int]) -> tuple[list[int], list[int], list[int]]:
@@ -113,7 +122,7 @@ def test_reader_full_rate():
     wishes = [0, 1] + [0] * 5 + [1] * 39 + [0] * 5
     commits, cycles, beats = read_out(SMALL, wishes, [1] * len(wishes))
     assert commits == [cycle for cycle, wish in enumerate(wishes) if wish]
-    assert cycles == [cycle + 2 for cycle in commits]
+    assert cycles == [cycle + ResultReader.latency for cycle in commits]
     check_beats(SMALL, beats)
 
 

@@ -7,10 +7,19 @@ from amaranth.hdl import Value
 from amaranth.sim import Simulator
 
 from mixdit_hw.codec.compact import Compactor
+from tests.support.clocked import Clocked
 
 
 def _bits(words: list[int]) -> int:
     return sum(word << 32 * k for k, word in enumerate(words))
+
+
+def test_latency():
+    """A full block leaves as many cycles after the marks as the unit says: in the same one."""
+    rows = [{}, {"mask": 0xFFFF, "words": _bits(list(range(1, 17))), "enable": 1}, {}]
+    out = Clocked(Compactor()).run(rows, ["full", "block"])
+    assert out["full"].index(1) - 1 == Compactor.latency
+    assert out["block"][out["full"].index(1)] == _bits(list(range(1, 17)))
 
 
 @pytest.mark.parametrize("seed", [41, 42])

@@ -64,6 +64,7 @@ def test_latency():
     """An entry counts as available in the cycle after its acceptance; the last of a full memory is at once free."""
     rows = [{"valid": 1, "format": 2}] * 5 + [{"valid": 1, "oldest": 1, "take": 1}, {"oldest": 1}]
     out = Clocked(OperandQueue(4, 1, 2)).run(rows, OUTPUTS)
+    assert out["available"].index(1) - out["write"].index(1) == OperandQueue.latency
     assert out["available"] == [0, 1, 1, 1, 1, 1, 1]
     assert out["ready"] == [1, 1, 1, 1, 0, 1, 0]
     assert out["head"] == [0, 0, 0, 0, 0, 0, 1]

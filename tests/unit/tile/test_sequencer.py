@@ -102,8 +102,9 @@ def run(
         result.events.append("".join(events))
         if cycle + 1 == len(out["phase"]):
             break
-        # A cycle after the decision the controls stand, and stay for the step.
-        controls = [tuple(out[name][cycle + 1 : cycle + 1 + turns]) for name in ("a_control", "w_control")]
+        # The controls stand as much later as the latency says, and stay for the step.
+        there = cycle + Sequencer.latency
+        controls = [tuple(out[name][there : there + turns]) for name in ("a_control", "w_control")]
         assert all(len(set(held)) == 1 for held in controls)
         a, w = dut.a_control.shape().from_bits(controls[0][0]), dut.w_control.shape().from_bits(controls[1][0])
         if events == ["pass_"]:
