@@ -3,9 +3,13 @@
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+import golden
+from mixdit_hw.cli import run
 from mixdit_hw.params import Params
 from mixdit_hw.ports import flatten_ports
 from mixdit_hw.presets import PRESETS
@@ -48,3 +52,27 @@ def test_links_lead_to_files(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         if not target.startswith(("http:", "https:")):
             assert (path.parent / target).exists(), target
+
+
+def run_snippet(path: Path, **names: Any) -> dict[str, Any]:
+    """Run the first Python snippet of a document; what it defines."""
+    snippet = re.search(r"```python\n(.*?)```", path.read_text(), re.S)
+    assert snippet is not None
+    exec(compile(snippet[1], str(path), "exec"), names)
+    return names
+
+
+def test_snippet_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((8, 40), np.float32), rng.standard_normal((40, 5), np.float32)
+    assert run_snippet(ROOT / "README.md", x=x, y=y)["c"].shape == (8, 5)
+    assert float(capsys.readouterr().out.removesuffix(" dB\n")) > 20
+
+
+def test_snippet_that_reads_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(2).standard_normal((3, 20), np.float32)
+    np.save("X.npy", x)
+    assert run(["quantize", "X.npy", "-o", "X.npz", "--format", "mx6"]) == 0
+    found = run_snippet(ROOT / "docs" / "numerics.md")["x"]
+    assert np.array_equal(found, golden.quantize(x, "mx6").dequantize())
