@@ -10,7 +10,7 @@ at its end.
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from amaranth.hdl import Const, Shape, Value
@@ -18,7 +18,16 @@ from amaranth.lib import data, stream, wiring
 
 from .keywords import VERILOG_KEYWORDS
 
+HANDSHAKE = (
+    "On each stream a beat moves at every rising edge of the clock at which valid and ready are both high. Once valid "
+    "is high, it and the payload must stay as they are until then."
+)
+
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_HANDSHAKE = {
+    "valid": "The stream's source has a beat; it stays until it is taken.",
+    "ready": "The stream's sink takes the beat at the next rising edge of the clock, if there is one.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +52,11 @@ class Port:
         The stream that it is part of, or "".
     layout
         Its bits, see `describe_shape`.
+    meaning
+        What the docstrings say of it: of a payload's field its layout's, of another member the component's; "" where
+        they say nothing.
+    fields
+        What its layout's docstring says of its fields, where the port is an entire struct.
     """
 
     name: str
@@ -54,6 +68,8 @@ class Port:
     signed: bool
     stream: str
     layout: str
+    meaning: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
 
     def value(self, component: Any) -> Value:
         """The port's bits in that component."""
@@ -82,16 +98,26 @@ def describe_shape(shape: Any) -> str:
     return f"{'s' if shape.signed else 'u'}{shape.width}"
 
 
-def member_meanings(component: type) -> dict[str, str]:
-    """What the section "Members" of a component's docstring says of each member, in one line."""
-    section = re.search(r"^Members\n-+\n(.*?)(?:\n\n\w+\n-+\n|\Z)", inspect.getdoc(component) or "", re.M | re.S)
+def description(described: type) -> str:
+    """What a class's own docstring says before its first section, with plain text for its marks of code."""
+    text = re.split(r"\n\n\w+\n-+\n", _docstring(described), maxsplit=1)[0]
+    return text.replace("``", "").strip()
+
+
+def member_meanings(described: type, title: str = "Members") -> dict[str, str]:
+    """What a section of a class's own docstring says of each member, in one line; a layout's is "Fields"."""
+    section = re.search(rf"^{title}\n-+\n(.*?)(?:\n\n\w+\n-+\n|\Z)", _docstring(described), re.M | re.S)
     meanings = {}
     for entry in re.split(r"\n(?=\S)", section[1]) if section else ():
         head, _, text = entry.partition("\n")
         for declaration in re.split(r"(?<=\)), ", head):
             for name in declaration.partition(" : ")[0].split(", "):
-                meanings[name.strip()] = " ".join(text.split())
+                meanings[name.strip()] = " ".join(text.replace("``", "").split())
     return meanings
+
+
+def _docstring(described: type) -> str:
+    return inspect.cleandoc(described.__doc__ or "")
 
 
 def flatten_ports(component: wiring.Component) -> tuple[Port, ...]:
@@ -117,6 +143,7 @@ def flatten_ports(component: wiring.Component) -> tuple[Port, ...]:
 
 def _ports(component: Any) -> Iterator[Port]:
     payload_shapes = _payload_shapes(component.signature)
+    meanings = member_meanings(type(component))
     for path, member, value in component.signature.flatten(component):
         value = Value.cast(value)
         if isinstance(value, Const) or len(value) == 0:
@@ -125,6 +152,7 @@ def _ports(component: Any) -> Iterator[Port]:
         name += "_" if name in VERILOG_KEYWORDS else ""
         is_stream = path in payload_shapes
         is_payload = is_stream and path[-1] == "payload"
+        is_flag = is_stream and not is_payload
         shape = payload_shapes[path] if is_payload else member.shape
         link = "_".join(map(str, path[:-1]))
         common = {
@@ -132,6 +160,7 @@ def _ports(component: Any) -> Iterator[Port]:
             "output": member.flow is wiring.Out,
             "stream": link if is_stream else "",
         }
+        fields = member_meanings(type(shape), "Fields") if isinstance(shape, data.StructLayout) else {}
         if not (is_payload and isinstance(shape, data.StructLayout)):
             yield Port(
                 name=name,
@@ -140,17 +169,20 @@ def _ports(component: Any) -> Iterator[Port]:
                 whole=True,
                 signed=value.shape().signed,
                 layout=describe_shape(shape),
+                meaning=_HANDSHAKE[str(path[-1])] if is_flag else meanings.get(str(path[0]), ""),
+                fields=fields,
                 **common,
             )
             continue
-        for field_name, field in shape:
+        for field_name, part in shape:
             yield Port(
                 name=f"{link}_{field_name}",
-                start=field.offset,
-                width=field.width,
+                start=part.offset,
+                width=part.width,
                 whole=False,
-                signed=Shape.cast(field.shape).signed,
-                layout=describe_shape(field.shape),
+                signed=Shape.cast(part.shape).signed,
+                layout=describe_shape(part.shape),
+                meaning=fields.get(str(field_name), ""),
                 **common,
             )
 

@@ -26,7 +26,6 @@ better than structs where instances are many. Units created in ``elaborate``, no
 in those parents that are not elaborated.
 """
 
-import inspect
 from collections import Counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -34,7 +33,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.hdl._ir import PortDirection
 
-from .ports import Port, flatten_ports, member_meanings, member_value
+from .ports import Port, description, flatten_ports, member_meanings, member_value
 from .rtlil import drop_unused_clocking
 
 PREFIX = "mixdit_"
@@ -70,6 +69,8 @@ class UnitModule:
         Which of the ports ``clk`` and ``rst`` it has: those that it uses.
     summary
         First sentence of the unit's docstring.
+    description
+        All that it says before its first section.
     meanings
         What its docstring says of each member.
     latency
@@ -87,7 +88,8 @@ class UnitModule:
         self.signature = unit.signature
         self.ports: tuple[Port, ...] = flatten_ports(unit)
         self.clocking: tuple[str, ...] = ()
-        self.summary = (inspect.getdoc(type(unit)) or "").partition("\n")[0]
+        self.description = description(type(unit))
+        self.summary = self.description.partition("\n")[0]
         self.meanings = member_meanings(type(unit))
         self.latency: int | None = getattr(unit, "latency", None)
         self.children: Counter[UnitModule] = Counter()

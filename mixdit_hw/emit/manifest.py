@@ -1,57 +1,104 @@
-"""The JSON manifest beside the Verilog: what a program needs to know of a design."""
+"""The JSON manifest beside the Verilog: what a program, or a person without this package, needs to know of a design."""
 
 import json
 from typing import Any
 
+from golden.formats import BLOCK_SIZE, EXPONENT_BITS, PAIRS
+
 from ..params import Params
+from ..ports import HANDSHAKE, Port
 from .contract import numerics_digest
 from .verilog import Design, tool_versions
-
-_HANDSHAKE = {
-    "valid": "The stream's source has a beat; it stays until it is taken.",
-    "ready": "The stream's sink takes the beat at the next rising edge, if there is one.",
-}
 
 
 def manifest(design: Design, params: Params) -> str:
     """JSON text.
 
-    ``parameters`` are those of `Params`; ``ports`` those of the top, in order, with ``width`` in bits, ``stream``
-    (absent outside of streams), ``layout`` (least significant field first; u8 is unsigned of 8 bits, s4 signed of
-    4) and ``meaning``; ``modules`` the distinct units with the number of their instances and, where declared, their
-    latency in cycles; ``numerics`` is `numerics_digest`.
+    ``parameters`` are those of `Params`; ``formats`` the supported formats with their codes; ``block`` the bits of a
+    block on the ports; ``tile``, for the core alone, the size of a tile and its beats; ``streams`` those of the top
+    with their order of beats; ``ports`` those of the top, in order, with ``width`` in bits, ``stream`` (absent outside
+    of streams), ``layout`` (least significant field first; u8 is unsigned of 8 bits, s4 signed of 4), ``meaning`` and,
+    for structs, ``fields``; ``modules`` the distinct units with the number of their instances and, where declared,
+    their latency in cycles; ``numerics`` is `numerics_digest`.
     """
     content = {
         "name": design.name,
+        "description": " ".join(design.top.description.split()),
         "tools": tool_versions(),
         "parameters": params.to_dict(),
+        "formats": [{"name": f.name, "code": f.code, "magnitude_bits": f.magnitude_bits} for f in params.format_set],
+        "block": _block(params),
+        **({"tile": _tile(params)} if design.top.unit_name == "core" else {}),
         "numerics": {"sha256": numerics_digest()},
         "clocking": {"clock": "clk", "reset": "rst", "reset_is": "synchronous, active high"},
+        "handshake": HANDSHAKE,
+        "streams": _streams(design),
         "ports": _ports(design),
         "modules": [_module(design, name) for name in design.units],
     }
     return json.dumps(content, indent=2) + "\n"
 
 
+def _block(params: Params) -> dict[str, Any]:
+    """Bits of a block in the design's container, and their value."""
+    m = params.magnitude_bits
+    head = EXPONENT_BITS + PAIRS
+    return {
+        "bits": head + BLOCK_SIZE * (m + 1),
+        "exponent": {"lsb": 0, "bits": EXPONENT_BITS},
+        "micro": {"lsb": EXPONENT_BITS, "bits": PAIRS},
+        "elements": {"lsb": head, "count": BLOCK_SIZE, "bits": m + 1, "magnitude_bits": m, "sign_bit": m},
+        "value": f"of element i: (-1)^sign * magnitude * 2^(exponent - 127 - micro[i/2] - {m - 1}), "
+        f"NaN where exponent is {(1 << EXPONENT_BITS) - 1}; magnitudes of narrower formats stand at the top",
+    }
+
+
+def _tile(params: Params) -> dict[str, int]:
+    """Size of a tile, and its beats on the core's streams."""
+    return {
+        "rows": params.tile_rows,
+        "columns": params.columns,
+        "a_beats_per_k_block": params.interleave,
+        "a_blocks_per_beat": params.rows,
+        "w_beats_per_k_block": 1,
+        "w_blocks_per_beat": params.columns,
+        "result_beats": params.tile_beats,
+        "words_per_result_beat": params.drain * params.columns,
+    }
+
+
+def _streams(design: Design) -> list[dict[str, str]]:
+    top = design.top
+    payload = {port.stream: port for port in top.ports if port.stream and port.path[-1] == "payload"}
+    return [
+        {
+            "name": name,
+            "direction": "output" if port.output else "input",
+            "meaning": top.meanings.get(str(port.path[0]), ""),
+        }
+        for name, port in payload.items()
+    ]
+
+
 def _ports(design: Design) -> list[dict[str, Any]]:
     meanings = {"clk": "Clock; everything happens at its rising edge.", "rst": "Reset, synchronous, active high."}
-    ports: list[dict[str, Any]] = [
+    clocking: list[dict[str, Any]] = [
         {"name": name, "direction": "input", "width": 1, "layout": "u1", "meaning": meanings[name]}
         for name in design.top.clocking
     ]
-    for port in design.top.ports:
-        ports.append(
-            {
-                "name": port.name,
-                "direction": "output" if port.output else "input",
-                "width": port.width,
-                **({"stream": port.stream} if port.stream else {}),
-                "layout": port.layout,
-                "meaning": _HANDSHAKE.get(str(port.path[-1]) if port.stream else "")
-                or design.top.meanings.get(str(port.path[0]), ""),
-            }
-        )
-    return ports
+    return clocking + [_port(port) for port in design.top.ports]
+
+
+def _port(port: Port) -> dict[str, Any]:
+    return {
+        "name": port.name,
+        "direction": "output" if port.output else "input",
+        "width": port.width,
+        **({"stream": port.stream} if port.stream else {}),
+        "layout": port.layout,
+        "meaning": port.meaning,
+        **({"fields": port.fields} if port.fields else {}),
+    }
 
 
 def _module(design: Design, name: str) -> dict[str, Any]:

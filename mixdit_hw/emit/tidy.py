@@ -54,18 +54,32 @@ def _module(name: str, ports: list[str], lines: list[str], unit: UnitModule | No
 
 
 def _comments(unit: UnitModule) -> dict[str, list[str]]:
-    """Comment lines before ports: a member's meaning before its first, and the layout of what has fields."""
+    """Comment lines before ports: a meaning before the first port that has it, and the layout of what has fields.
+
+    A stream's meaning stands before its first port; its valid and ready mean what they always do.
+    """
     comments: dict[str, list[str]] = {}
-    explained = set()
+    explained = {""}
     for port in unit.ports:
         lines = comments[port.name] = []
-        text = unit.meanings.get(str(port.path[0]), "")
-        if text and text not in explained:
-            lines += [f"  // {line}" for line in textwrap.wrap(text, 110)]
-        explained.add(text)
+        is_flag = port.stream and port.path[-1] != "payload"
+        member = unit.meanings.get(str(port.path[0]), "")
+        for text in (member if port.stream else "", "" if is_flag else port.meaning):
+            if text not in explained:
+                lines += _wrapped(text, "  // ")
+            explained.add(text)
         if not re.fullmatch(r"[us]\d+", port.layout):
             lines.append(f"  // {port.layout}")
+        for name, text in port.fields.items() if port.whole else ():
+            entry = f"{name}: {text}"
+            if entry not in explained:
+                lines += _wrapped(entry, "  //   ")
+            explained.add(entry)
     return comments
+
+
+def _wrapped(text: str, mark: str) -> list[str]:
+    return textwrap.wrap(text, 114, initial_indent=mark, subsequent_indent=mark)
 
 
 def _short_memories(lines: list[str]) -> Iterator[str]:

@@ -15,6 +15,25 @@
 //   subnormals = "flush"
 //   nonfinite = "nan"
 // SPDX-License-Identifier: Apache-2.0
+//
+// Multiply tiles of MX matrices.
+//
+// A tile is R*T rows by C columns of the product A W, where R is rows, C columns and T interleave; its sums run over K
+// in blocks of 16. For a command of n blocks the core takes, on a, n*T beats: for each K block T beats, where beat t
+// brings the blocks of the tile's rows r*T + t, r = 0 ... R-1; on w n beats, one for each K block, with the blocks of
+// the tile's C columns. All blocks of a beat, and the T beats of a K block, have one format, any of those that the
+// design supports. Unless the command says accumulate, R*T/drain result beats follow on c; beat i holds, for each
+// segment g = 0 ... drain-1 and column c, the element of row g*(R/drain)*T + i. Each element is accumulated in FP32,
+// block by block, in the order of the blocks (docs/numerics.md, Accumulation).
+//
+// The three input streams are independent: blocks may come before their command. Everything is back to back: the blocks
+// of the next tile follow at once, also while results leave.
+//
+// Throughput: R*C digit passes per cycle, of 16 multiplications each; a block pair takes 1 pass, 2 if one side is MX9,
+// 4 if both are. Latency (latency): cycles from the decision for a tile's last pass to its first result beat.
+//
+// On each stream a beat moves at every rising edge of the clock at which valid and ready are both high. Once valid is
+// high, it and the payload must stay as they are until then.
 
 // Hold A's blocks of one array row and feed them, digit by digit, to its first engine.
 module mixdit_row_feeder (
@@ -24,15 +43,27 @@ module mixdit_row_feeder (
   input  wire         write,
   input  wire [4:0]   write_address,
   // {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
+  //   exponent: Shared exponent, bits 0-7 of the block.
+  //   micro: Microexponents, bits 8-15: bit j is that of elements 2*j and 2*j + 1.
+  //   elements: From bit 16: of each element the magnitude and, above it, the sign.
   input  wire [143:0] write_block,
   // Once in T cycles, in bubbles too.
   input  wire         step,
   // Of this row and for the next one.
   // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
+  //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
+  //   differ.
+  //   low: Take the low digits.
+  //   last: This pass finishes its block: the exponents count.
+  //   valid: A digit pass enters; otherwise the step is a bubble.
+  //   first: First pass of a block; zero in a bubble, as are those that follow.
+  //   shift: The running sum is shifted before this pass.
+  //   start: The accumulators are cleared before this pass's products are added.
+  //   end: The accumulators are complete after this pass.
   input  wire [12:0]  control,
   // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   output reg  [12:0]  control_next = 13'h0000,
-  // To the first engine, each part as much later as `Engine` asks.
+  // To the first engine, each part when the engine needs it.
   output wire [79:0]  a,
   output reg  [7:0]   a_micro = 8'h00,
   output reg  [7:0]   a_exponent = 8'h00,
@@ -173,9 +204,16 @@ module mixdit_column_feeder (
   input  wire         write,
   input  wire [2:0]   write_address,
   // {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
+  //   exponent: Shared exponent, bits 0-7 of the block.
+  //   micro: Microexponents, bits 8-15: bit j is that of elements 2*j and 2*j + 1.
+  //   elements: From bit 16: of each element the magnitude and, above it, the sign.
   input  wire [143:0] write_block,
   // Of this column, and the same a cycle later.
   // {address: u4, low: u1, last: u1}
+  //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
+  //   differ.
+  //   low: Take the low digits.
+  //   last: This pass finishes its block: the exponents count.
   input  wire [5:0]   control,
   // {address: u4, low: u1, last: u1}
   output reg  [5:0]   control_next = 6'h00,
@@ -1491,13 +1529,15 @@ endmodule
 // Dot products of T interleaved outputs, one digit pass of one of them in each cycle.
 module mixdit_engine (
   input  wire        clk,
-  // One digit of a block of A (`DigitsLayout`), its microexponents and its shared exponent. ``a_next`` and so on
-  // are the same a cycle later.
+  // One digit of each of the 16 elements of a block of A: 16 magnitudes of 4 bits, the first in the lowest bits,
+  // then 16 signs.
   input  wire [79:0] a,
+  // Microexponents and shared exponent of A's block.
   input  wire [7:0]  a_micro,
   input  wire [7:0]  a_exponent,
-  // The same of W; ``w_next`` etc. is what the engine holds.
+  // One digit of each of the 16 elements of a block of W, laid out as A's.
   input  wire [79:0] w,
+  // Microexponents and shared exponent of W's block.
   input  wire [7:0]  w_micro,
   input  wire [7:0]  w_exponent,
   // The digits that enter with it are those of the first of T outputs; W's digits are taken with it.
@@ -1508,11 +1548,13 @@ module mixdit_engine (
   // The accumulator is cleared before this pass's product is added; it is complete after it.
   input  wire        start,
   input  wire        end_,
-  // Result chain, FP32.
+  // Result of the engine below, FP32.
   input  wire [31:0] c,
+  // The input of that name a cycle later, for the engine to the right.
   output reg  [79:0] a_next = 80'h00000000000000000000,
   output reg  [7:0]  a_micro_next = 8'h00,
   output reg  [7:0]  a_exponent_next = 8'h00,
+  // What the engine holds of W, for the engine below.
   output reg  [79:0] w_next = 80'h00000000000000000000,
   output reg  [7:0]  w_micro_next = 8'h00,
   output reg  [7:0]  w_exponent_next = 8'h00,
@@ -1521,6 +1563,7 @@ module mixdit_engine (
   output reg         shift_next = 1'h0,
   output reg         start_next = 1'h0,
   output reg         end_next = 1'h0,
+  // Result chain, FP32: the accumulator in the cycle after end, otherwise c a cycle later.
   output reg  [31:0] c_next = 32'd0
 );
   wire [31:0] _00_;
@@ -1611,7 +1654,7 @@ module mixdit_engine (
   );
 endmodule
 
-// Tell the lanes of a segment when results come: R*T/drain cycles in a row from each ``end``.
+// Tell the lanes of a segment when results come: R*T/drain cycles in a row from each end.
 module mixdit_segment_writer (
   input  wire       clk,
   input  wire       rst,
@@ -1619,6 +1662,8 @@ module mixdit_segment_writer (
   input  wire       end_,
   // For the lane of the first column.
   // {write: u1, address: u6}
+  //   write: There is a word to write.
+  //   address: Where.
   output reg  [6:0] control = 7'h00
 );
   wire _00_;
@@ -1655,10 +1700,12 @@ module mixdit_result_lane (
   input  wire [31:0] c,
   // Of this lane, and the same a cycle later.
   // {write: u1, address: u6}
+  //   write: There is a word to write.
+  //   address: Where.
   input  wire [6:0]  control,
   // {write: u1, address: u6}
   output reg  [6:0]  control_next = 7'h00,
-  // Read port; ``word`` stays without ``read``.
+  // Read port; word stays without read.
   input  wire        read,
   input  wire [5:0]  read_address,
   // FP32 word.
@@ -1691,27 +1738,42 @@ module mixdit_array (
   input  wire         rst,
   // One-hot, bit t in cycle t of a step of the first row.
   input  wire [3:0]   phase,
-  // A's control, taken with phase 0; the pointer of the last row, so that all entries before it are free.
+  // A's control, taken with phase 0.
   // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
+  //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
+  //   differ.
+  //   low: Take the low digits.
+  //   last: This pass finishes its block: the exponents count.
+  //   valid: A digit pass enters; otherwise the step is a bubble.
+  //   first: First pass of a block; zero in a bubble, as are those that follow.
+  //   shift: The running sum is shifted before this pass.
+  //   start: The accumulators are cleared before this pass's products are added.
+  //   end: The accumulators are complete after this pass.
   input  wire [12:0]  a_control,
+  // Pointer of the last row, with one bit more than an address: all entries before it are free.
   output wire [5:0]   a_oldest,
-  // W's control, the same for all T cycles from phase 0; the pointer of the last column.
+  // W's control, the same for all T cycles from phase 0.
   // {address: u4, low: u1, last: u1}
   input  wire [5:0]   w_control,
+  // Pointer of the last column: all entries before it are free.
   output wire [3:0]   w_oldest,
-  // Writes one block to each row's memory.
+  // Writes one block to each row's memory, and where.
   input  wire         a_write,
   input  wire [4:0]   a_write_address,
+  // Blocks of rows 0 ... R-1, the first in the lowest bits. In a block: shared exponent in bits 0-7,
+  // microexponents in bits 8-15, and from bit 16 the 16 elements, each its magnitude and, above it, its sign.
   // 4 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
   input  wire [575:0] a_blocks,
-  // Writes one block to each column's memory.
+  // Writes one block to each column's memory, and where.
   input  wire         w_write,
   input  wire [2:0]   w_write_address,
+  // Blocks of columns 0 ... C-1, laid out as those of A.
   // 4 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
   input  wire [575:0] w_blocks,
-  // Reads the result lanes, word g*C + c is that of segment g and column c.
+  // Reads all result lanes at this address.
   input  wire         read,
   input  wire [5:0]   read_address,
+  // What was read, a cycle later: word g*C + c is that of segment g and column c, FP32.
   // 4 x u32
   output wire [127:0] words,
   // A whole result beat has been written.
@@ -2574,7 +2636,7 @@ module mixdit_array (
   assign commit = lane_0_3_control_next[0];
 endmodule
 
-// Bookkeeping of the memories of one side of the array, which hold K blocks of ``entries`` entries each.
+// Bookkeeping of the memories of one side of the array, which hold K blocks of entries entries each.
 module mixdit_operand_queue_depth32_entries4 (
   input  wire       clk,
   input  wire       rst,
@@ -2638,7 +2700,7 @@ module mixdit_operand_queue_depth32_entries4 (
   assign write_address = tail[4:0];
 endmodule
 
-// Bookkeeping of the memories of one side of the array, which hold K blocks of ``entries`` entries each.
+// Bookkeeping of the memories of one side of the array, which hold K blocks of entries entries each.
 module mixdit_operand_queue_depth8_entries1 (
   input  wire       clk,
   input  wire       rst,
@@ -2709,7 +2771,10 @@ module mixdit_sequencer (
   // One-hot, bit t in cycle t of a step.
   output reg  [3:0]  phase = 4'h1,
   // Tile commands.
+  // K blocks of 16 that the command multiplies and adds up, 1 to 65535; 0 stands for 65536.
   input  wire [15:0] cmd_blocks,
+  // 1: the sums stay in the accumulators, the next command adds to them, and no results come. 0: the results
+  // leave, and the next command starts from zero.
   input  wire        cmd_accumulate,
   input  wire        cmd_valid,
   output wire        cmd_ready,
@@ -2724,6 +2789,15 @@ module mixdit_sequencer (
   output wire        take,
   // The step, for T cycles.
   // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
+  //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
+  //   differ.
+  //   low: Take the low digits.
+  //   last: This pass finishes its block: the exponents count.
+  //   valid: A digit pass enters; otherwise the step is a bubble.
+  //   first: First pass of a block; zero in a bubble, as are those that follow.
+  //   shift: The running sum is shifted before this pass.
+  //   start: The accumulators are cleared before this pass's products are added.
+  //   end: The accumulators are complete after this pass.
   output reg  [12:0] a_control = 13'h0000,
   // {address: u4, low: u1, last: u1}
   output reg  [5:0]  w_control = 6'h00,
@@ -2919,8 +2993,11 @@ module mixdit_result_reader (
   // 4 x u32
   input  wire [127:0] words,
   // Results.
+  // FP32 words, the first in the lowest bits. Word g*C + c of a tile's beat i (i = 0 ... R*T/drain - 1) is the
+  // element of the tile's row g*(R/drain)*T + i, column c.
   // 4 x u32
   output wire [127:0] c_words,
+  // This is the tile's last beat.
   output reg          c_last = 1'h0,
   output reg          c_valid = 1'h0,
   input  wire         c_ready,
@@ -2990,7 +3067,7 @@ module mixdit_counters (
   input  wire        result_event,
   // From the decision for the first pass to the latest result beat, both included. All counters wrap around.
   output reg  [31:0] cycles = 32'd0,
-  // What became of a step (`Sequencer`).
+  // What became of a step: a digit pass entered, or waited for this cause.
   input  wire        passes_event,
   input  wire        wait_a_event,
   input  wire        wait_w_event,
@@ -3217,36 +3294,56 @@ endmodule
 module mixdit_core (
   input  wire         clk,
   input  wire         rst,
-  // Blocks, in the container of the widest format.
+  // Blocks of A along K. T beats for each K block: beat t brings those of the tile's rows r*T + t, r = 0 ... R-1.
+  // One block for each row or column, the first one's in the lowest bits. In a block: shared exponent in bits
+  // 0-7; microexponents in bits 8-15, bit j for elements 2*j and 2*j + 1; from bit 16 the 16 elements, each its
+  // magnitude and, above it, its sign (1 is negative). A magnitude has the bits of the widest format of the
+  // design (MX4 2, MX6 4, MX9 7); that of a narrower format stands at their top, with zeros below.
   // 4 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
   input  wire [575:0] a_blocks,
+  // Format of all blocks of the beat: 0 = MX4, 1 = MX6, 2 = MX9.
   input  wire [1:0]   a_format,
   input  wire         a_valid,
   output wire         a_ready,
+  // Blocks of W along K. One beat for each K block, with those of the tile's columns 0 ... C-1.
   // 4 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
   input  wire [575:0] w_blocks,
   input  wire [1:0]   w_format,
   input  wire         w_valid,
   output wire         w_ready,
-  // Tile commands.
+  // Tile commands, done in their order. One may come before, while or after its blocks do.
+  // K blocks of 16 that the command multiplies and adds up, 1 to 65535; 0 stands for 65536.
   input  wire [15:0]  cmd_blocks,
+  // 1: the sums stay in the accumulators, the next command adds to them, and no results come. 0: the results
+  // leave, and the next command starts from zero.
   input  wire         cmd_accumulate,
   input  wire         cmd_valid,
   output wire         cmd_ready,
-  // Results.
+  // Results, R*T/drain beats for each tile, tile by tile in the order of the commands.
+  // FP32 words, the first in the lowest bits. Word g*C + c of a tile's beat i (i = 0 ... R*T/drain - 1) is the
+  // element of the tile's row g*(R/drain)*T + i, column c.
   // 4 x u32
   output wire [127:0] c_words,
+  // This is the tile's last beat.
   output wire         c_last,
   output wire         c_valid,
   input  wire         c_ready,
-  // Clear the counters.
+  // While it is high, all counters are zero; they start with the next digit pass after it.
   input  wire         clear,
-  // See `Counters`.
+  // Clock cycles from the decision for the first digit pass since clear or reset to the latest result beat that
+  // was taken, both included. Shows an event 2 cycles after it, and wraps around, as do all counters.
   output wire [31:0]  cycles,
+  // Steps of T cycles in which a digit pass entered the array. A block pair takes 1 pass, 2 if one side is MX9, 4
+  // if both are.
   output wire [31:0]  passes,
+  // Steps of T cycles, from the first pass on, in which a command waited for blocks of A.
   output wire [31:0]  wait_a,
+  // Steps of T cycles in which it had A's blocks, but waited for those of W.
   output wire [31:0]  wait_w,
+  // Steps of T cycles in which a tile's last pass waited for space in the result memories: c is taken too slowly.
   output wire [31:0]  wait_result,
+  // Steps of T cycles in which a tile's last pass waited for the result chains, because tiles follow each other
+  // in fewer than R/drain passes.
   output wire [31:0]  wait_drain
 );
   wire a_queue_available;

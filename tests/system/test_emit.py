@@ -6,20 +6,29 @@ import re
 import subprocess
 import sys
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import golden
 from mixdit_hw.emit import UNITS, emit_verilog, generate, read_waivers
 from mixdit_hw.emit.contract import numerics_digest
+from mixdit_hw.emit.fusesoc import core_file
+from mixdit_hw.emit.manifest import manifest
+from mixdit_hw.emit.units import design_of
 from mixdit_hw.errors import InputError, OutputError
 from mixdit_hw.params import Params
 from mixdit_hw.presets import get_preset
+from mixdit_hw.shapes import BlockLayout, ElementLayout
+from mixdit_hw.sim.images import containers
 from mixdit_hw.sim.tools import find_verilator
+from mixdit_hw.tile.counters import STEP_EVENTS
 from tests.support.simulation import need_engine
 
 TINY = get_preset("tiny")
+design = cache(design_of)
 
 
 @cache
@@ -115,6 +124,105 @@ def test_manifest_tells_the_ports_of_the_text(tmp_path: Path) -> None:
     engine = next(m for m in manifest["modules"] if m["name"] == "mixdit_engine")
     assert engine["instances"] == 4
     assert engine["latency"] > 0
+
+
+RUNTIME = TINY.replace(rounding="runtime")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_product_explains_itself(unit: str) -> None:
+    """Every port and stream has a meaning, and neither file sends its reader to the Python text."""
+    made = design(RUNTIME, unit)
+    content = json.loads(manifest(made, RUNTIME))
+    for entry in (*content["ports"], *content["streams"]):
+        assert entry["meaning"], entry["name"]
+    for text in (json.dumps(content), made.text(RUNTIME)):
+        assert "`" not in text
+        assert not re.search(r"\bSee\b|\w+Layout\b|\b(Engine|Sequencer|Counters|Lanes|Converter)\b", text)
+
+
+def test_manifest_and_text_tell_how_to_connect_the_core() -> None:
+    content = json.loads(manifest(design(TINY), TINY))
+    ports = {port["name"]: port for port in content["ports"]}
+    streams = {stream["name"]: stream for stream in content["streams"]}
+    codes = ", ".join(f"{f.code} = {f.name.upper()}" for f in sorted(golden.FORMATS.values(), key=lambda f: f.code))
+    blocks = ("exponent in bits 0-7", "microexponents in bits 8-15", "from bit 16", "above it, its sign")
+    facts = {
+        ports["a_format"]["meaning"]: (codes,),
+        ports["w_format"]["meaning"]: (codes,),
+        ports["a_blocks"]["meaning"]: blocks,
+        ports["w_blocks"]["meaning"]: blocks,
+        streams["a"]["meaning"]: ("T beats for each K block", "rows r*T + t"),
+        streams["w"]["meaning"]: ("One beat for each K block",),
+        ports["cmd_blocks"]["meaning"]: ("0 stands for 65536",),
+        ports["c_words"]["meaning"]: ("Word g*C + c", "row g*(R/drain)*T + i, column c"),
+        ports["c_last"]["meaning"]: ("last beat",),
+        ports["cycles"]["meaning"]: ("Clock cycles",),
+        **{ports[name]["meaning"]: ("Steps of T cycles",) for name in STEP_EVENTS},
+        content["handshake"]: ("valid and ready are both high",),
+    }
+    text = " ".join(re.sub(r"^ *//", "", tiny_text(), flags=re.MULTILINE).split())
+    for meaning, words in facts.items():
+        assert all(w in meaning for w in words), meaning
+        assert " ".join(meaning.split()) in text
+
+
+@pytest.mark.parametrize("params", [TINY, RUNTIME, TINY.replace(formats=("mx6", "mx4"), rows=6, c_depth=16, drain=3)])
+def test_manifest_tells_sizes_as_the_ports_have_them(params: Params) -> None:
+    content = json.loads(manifest(design(params), params))
+    width = {port["name"]: port["width"] for port in content["ports"]}
+    tile, block = content["tile"], content["block"]
+    assert (tile["rows"], tile["columns"]) == (params.rows * params.interleave, params.columns)
+    assert width["a_blocks"] == tile["a_blocks_per_beat"] * block["bits"]
+    assert width["w_blocks"] == tile["w_blocks_per_beat"] * block["bits"]
+    assert width["c_words"] == 32 * tile["words_per_result_beat"]
+    assert tile["result_beats"] * tile["words_per_result_beat"] == tile["rows"] * tile["columns"]
+    assert tile["a_beats_per_k_block"] * tile["a_blocks_per_beat"] == tile["rows"]
+    layout, elements = BlockLayout(params.magnitude_bits), block["elements"]
+    for name in ("exponent", "micro"):
+        assert (block[name]["lsb"], block[name]["bits"]) == (layout[name].offset, layout[name].width)
+    assert (block["bits"], elements["lsb"]) == (layout.size, layout["elements"].offset)
+    element = ElementLayout(params.magnitude_bits)
+    assert (elements["bits"], elements["magnitude_bits"]) == (element.size, element["magnitude"].width)
+    assert elements["sign_bit"] == element["sign"].offset
+    assert content["formats"] == [
+        {"name": f.name, "code": f.code, "magnitude_bits": f.magnitude_bits} for f in params.format_set
+    ]
+
+
+def test_value_of_a_block_is_that_of_the_golden_model() -> None:
+    """What the manifest says of a block's value, worked out for random blocks in the container."""
+    params = TINY
+    value = json.loads(manifest(design(params), params))["block"]["value"]
+    assert value.startswith("of element i: (-1)^sign * magnitude * 2^(exponent - 127 - micro[i/2] - 6), ")
+    rng = np.random.default_rng(21)
+    for fmt in golden.FORMATS.values():
+        tensor = golden.quantize(rng.standard_normal((1, 16)).astype(np.float32), fmt)
+        bits = int.from_bytes(containers(tensor, slice(0, 1), slice(0, 1), params)[0, 0].tobytes(), "little")
+        values = []
+        for i in range(16):
+            element = bits >> 16 + 8 * i & 0xFF
+            scale = (bits & 0xFF) - 127 - (bits >> 8 + i // 2 & 1) - 6
+            values.append((-1) ** (element >> 7) * (element & 0x7F) * 2.0**scale)
+        assert values == tensor.dequantize()[0].tolist()
+
+
+def test_fusesoc_names_tell_designs_apart() -> None:
+    """A preset by its name, others by a digest that follows what the hardware depends on."""
+
+    def name(params: Params, unit: str = "core") -> str:
+        found = re.search(r"^name: (.*)$", core_file(design(params, unit), params), re.MULTILINE)
+        assert found is not None
+        return found[1]
+
+    end = version("mixdit-hw")
+    deep = TINY.replace(c_depth=64)
+    assert name(TINY) == f"mixdit:hw:mixdit_core_tiny:{end}"
+    assert name(get_preset("small"), "converter") == f"mixdit:hw:mixdit_converter_small:{end}"
+    assert re.fullmatch(rf"mixdit:hw:mixdit_core_[0-9a-f]{{8}}:{re.escape(end)}", name(deep))
+    assert name(deep) == name(deep.replace(subnormals="exact")), "the core has no converter"
+    assert len({name(p) for p in (TINY, deep, RUNTIME)}) == 3
+    assert name(deep, "converter") != name(deep.replace(subnormals="exact"), "converter")
 
 
 def test_digest_follows_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:

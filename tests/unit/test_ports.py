@@ -4,8 +4,8 @@ import pytest
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from mixdit_hw.ports import describe_shape, flatten_ports, member_meanings
-from mixdit_hw.shapes import BlockBeatLayout, BlockLayout
+from mixdit_hw.ports import describe_shape, description, flatten_ports, member_meanings
+from mixdit_hw.shapes import BlockBeatLayout, BlockLayout, CommandLayout
 from tests.support.units import Cell
 
 
@@ -96,3 +96,47 @@ def test_meanings_come_from_the_docstring() -> None:
         "end": "The sum is past its half.",
     }
     assert member_meanings(Shell) == {}
+    assert member_meanings(CommandLayout, "Fields").keys() == {"blocks", "accumulate"}
+    assert description(Cell) == "Sum of squares."
+
+
+class Asked(data.StructLayout):
+    """A question.
+
+    Fields
+    ------
+    bytes : 16
+        Two ``bytes``,
+        in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"bytes": 16, "more": 1})
+
+
+class Answerer(wiring.Component):
+    """Answers.
+
+    Members
+    -------
+    q : In(stream), held : Out
+        Questions.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"q": In(stream.Signature(Asked())), "held": Out(Asked())})
+
+
+def test_ports_have_the_meanings_of_layouts_and_members() -> None:
+    """A field's is its layout's, without marks of code; a member keeps its own, and lists its fields."""
+    ports = {port.name: port for port in flatten_ports(Answerer())}
+    meanings = {name: port.meaning for name, port in ports.items()}
+    assert meanings == {
+        "q_bytes": "Two bytes, in order.",
+        "q_more": "",
+        "q_valid": "The stream's source has a beat; it stays until it is taken.",
+        "q_ready": "The stream's sink takes the beat at the next rising edge of the clock, if there is one.",
+        "held": "Questions.",
+    }
+    assert ports["held"].fields == {"bytes": "Two bytes, in order."}
+    assert ports["q_bytes"].fields == {}
