@@ -1,8 +1,5 @@
 """``mixdit gemm``: multiply two matrices in MX formats, on the golden model and on a simulated design."""
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -11,11 +8,11 @@ import numpy as np
 import golden
 from golden import MXTensor
 
-from .. import options
-from ..errors import CheckError
+from .. import options, progress
 from ..files import check_output, read_npy, write_npy
 from ..nonfinite import warn_nonfinite
 from ..params import Params
+from ..sim.tools import ENGINES
 
 
 @click.command("gemm")
@@ -32,7 +29,7 @@ from ..params import Params
 @options.subnormals_option
 @click.option(
     "--engine",
-    type=click.Choice(("golden", "verilator", "icarus", "amaranth")),
+    type=click.Choice(ENGINES),
     default="verilator",
     show_default=True,
     help="The NumPy model alone, or a simulator whose result is compared with it.",
@@ -109,40 +106,21 @@ def _simulate(
 ) -> np.ndarray:
     """The hardware's result, told and found equal to golden's."""
     from ..emit import emit_verilog
-    from ..sim.compare import compare, explain
+    from ..sim.compare import require_equal
     from ..sim.run import Simulator, simulate_gemm
 
     size = f"{params.rows} x {params.columns} engines, T = {params.interleave}"
     click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
     design = None if engine == "amaranth" else emit_verilog(params)
     simulator = Simulator(engine=engine, params=params, design=design, build_dir=build_dir)
-    with _progress(engine) as progress:
-        run = simulate_gemm(a, w, simulator, progress=progress)
+    with progress.bar(f"result beats on {engine}") as tell:
+        run = simulate_gemm(a, w, simulator, progress=tell)
     speed = f"{run.cycles / run.seconds:,.0f} cycles/s" if run.seconds > 0 else "at once"
     click.echo(f"{'cycles':<12}{run.cycles:,} in {run.seconds:.2f} s, {speed}; utilisation {run.utilisation:.1%}")
-    difference = compare(run.result, expected)
-    if difference is not None:
-        for line in explain(a, w, difference, simulator):
-            click.echo(line, err=True)
-        raise CheckError(str(difference))
-    click.echo(f"{'equal':<12}{expected.size:,} of {expected.size:,} elements, bit for bit, to golden")
+    equal = require_equal(a, w, run.result, expected, simulator)
+    click.echo(f"{'equal':<12}{equal:,} of {expected.size:,} elements, bit for bit, to golden")
     return run.result
 
 
 def _describe(t: MXTensor) -> str:
     return " + ".join(f"{s.length} channels in {s.format}" for s in t.segments)
-
-
-@contextlib.contextmanager
-def _progress(engine: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on stderr, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"result beats on {engine}", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

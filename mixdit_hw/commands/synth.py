@@ -1,13 +1,10 @@
 """``mixdit synth``: resources of an FPGA, or area and period in a cell library."""
 
-import contextlib
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from .. import options
+from .. import options, progress
 from ..emit import UNITS
 from ..files import check_output, write_text
 from ..params import Params
@@ -68,7 +65,7 @@ def command(
     library = read_library(liberty or default_liberty()) if target == "asic" else None
     if output is not None:
         check_output(output)
-    with _progress() as progress:
+    with progress.line() as tell:
         result = synth.synthesize(
             params,
             unit,
@@ -78,7 +75,7 @@ def command(
             flat=flat,
             timing=timing,
             build_dir=build_dir,
-            progress=progress,
+            progress=tell,
         )
     click.echo(f"{'design':<12}{design_name}: {unit}, for {target}\n")
     for line in synthesis_lines(result):
@@ -86,15 +83,3 @@ def command(
     if output is not None:
         write_text(output, synth.to_json(result))
         click.echo(f"{'wrote':<12}{output}")
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None] | None]:
-    """A line on stderr that says what is at work, where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as status:
-        yield status.update

@@ -16,9 +16,9 @@ from .amaranth import run_amaranth
 from .bench import COUNTERS
 from .images import make_plan, read_result, write_images
 from .plan import NO_STALLS, Playback, Stalls
+from .tools import SIMULATORS
 from .verilog import run_verilog
 
-SIMULATORS = ("verilator", "icarus", "amaranth")
 DEFAULT_TIMEOUT_S = 24 * 3600.0
 
 

