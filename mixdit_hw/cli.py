@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import os
 import pkgutil
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import click
 
 from . import commands
 from .errors import MixditError
+from .stdio import StandardStream
 
 DEBUG = "MIXDIT_DEBUG"  # environment variable: any value but an empty one shows tracebacks
 
@@ -66,12 +68,24 @@ def exit_status(e: BaseException) -> tuple[int, str]:
 
 
 def run(args: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit status; failures go to stderr as one line."""
+    """Run a command line and return its exit status; failures go to stderr as one line.
+
+    A standard output that cannot be written ends no work; it is a failure when all else is done. Commands find the
+    command line as their context's ``obj``.
+    """
     args = list(sys.argv[1:] if args is None else args)
+    output = StandardStream(sys.stdout)
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(StandardStream(sys.stderr)):
+        status = _run(args, output)
+    _discard_output()
+    return status
+
+
+def _run(args: list[str], output: StandardStream) -> int:
     try:
         with _terminate_as_interrupt():
-            status = cli.main(args, prog_name="mixdit", standalone_mode=False)
-        sys.stdout.flush()
+            status = cli.main(args, prog_name="mixdit", standalone_mode=False, obj=shlex.join(["mixdit", *args]))
+        output.check("standard output")
         return status if isinstance(status, int) else 0
     except click.exceptions.NoArgsIsHelpError as e:
         click.echo(e.format_message(), err=True)
@@ -81,9 +95,7 @@ def run(args: Sequence[str] | None = None) -> int:
             raise
         status, text = exit_status(e)
         command = next((f"mixdit {a}" for a in args[:1] if not a.startswith("-")), "mixdit")
-        with contextlib.suppress(OSError):
-            click.echo(f"{command}: {text}", err=True)
-        _discard_output()
+        click.echo(f"{command}: {text}", err=True)
         return status
 
 
@@ -114,9 +126,10 @@ def _terminate_as_interrupt() -> Iterator[None]:
 
 
 def _discard_output() -> None:
-    """Where stdout cannot be written, keep the interpreter from trying again as it ends."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Where stdout or stderr cannot be written, keep the interpreter from trying again as it ends."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,10 +1,13 @@
 """Failures become one line and an exit status."""
 
 import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 
 from mixdit_hw import cli
@@ -79,4 +82,59 @@ def test_full_device_is_an_error_without_traceback() -> None:
         command = [sys.executable, "-m", "mixdit_hw", "--version"]
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert result.returncode == 3
-    assert result.stderr == "mixdit: No space left on device\n"
+    assert result.stderr == "mixdit: standard output: cannot be written: No space left on device\n"
+
+
+def run_unread(*args: str, cwd: Path, stderr: bool = True) -> tuple[int, str]:
+    """Status and stderr of a command line whose stdout nobody reads, nor its stderr if ``stderr`` is false."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "mixdit_hw", *args]
+        errors = subprocess.PIPE if stderr else writer
+        result = subprocess.run(command, cwd=cwd, stdout=writer, stderr=errors, text=True, check=False, timeout=300)
+    finally:
+        os.close(writer)
+    return result.returncode, result.stderr or ""
+
+
+UNREAD = "standard output: cannot be written: Broken pipe\n"
+
+
+def test_results_are_written_where_nobody_reads_stdout(tmp_path: Path) -> None:
+    for name, shape in (("A.npy", (3, 20)), ("W.npy", (20, 2))):
+        np.save(tmp_path / name, np.ones(shape, np.float32))
+    gemm = ("gemm", "A.npy", "W.npy", "-o", "C.npy", "--engine", "golden")
+    assert run_unread(*gemm, cwd=tmp_path) == (3, f"mixdit gemm: {UNREAD}")
+    assert (np.load(tmp_path / "C.npy") == 20).all()
+    quantize = ("quantize", "A.npy", "-o", "A.npz", "--format", "mx6")
+    assert run_unread(*quantize, cwd=tmp_path) == (3, f"mixdit quantize: {UNREAD}")
+    assert (tmp_path / "A.npz").is_file()
+    generate = ("generate", "--unit", "engine", "-o", "rtl")
+    assert run_unread(*generate, cwd=tmp_path) == (3, f"mixdit generate: {UNREAD}")
+    assert (tmp_path / "rtl" / "mixdit_engine.v").is_file()
+
+
+def test_help_that_nobody_reads(tmp_path: Path) -> None:
+    assert run_unread("gemm", "--help", cwd=tmp_path) == (3, f"mixdit gemm: {UNREAD}")
+
+
+def test_other_failures_go_before_that_of_stdout(tmp_path: Path) -> None:
+    assert run_unread("nosuch", cwd=tmp_path) == (2, "mixdit nosuch: No such command 'nosuch'.\n")
+    assert run_unread("nosuch", cwd=tmp_path, stderr=False) == (2, "")
+
+
+def test_closed_stdout(tmp_path: Path) -> None:
+    command = f"exec '{sys.executable}' -m mixdit_hw --version >&-"
+    result = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+    assert result.returncode == 3
+    assert result.stderr == "mixdit: standard output: cannot be written: Bad file descriptor\n"
+
+
+def test_text_that_stdout_cannot_show(tmp_path: Path) -> None:
+    np.save(tmp_path / "A.npy", np.ones((3, 20), np.float32))
+    command = [sys.executable, "-m", "mixdit_hw", "quantize", "A.npy", "-o", "\u00e9.npz", "--format", "mx6"]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=300)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("\\xe9.npz: ")
