@@ -204,6 +204,23 @@ def test_first_difference_is_shown(data: Data, monkeypatch: pytest.MonkeyPatch) 
     assert files() == ["A.npy", "W.npy"]
 
 
+def test_difference_is_told_where_the_explanation_fails(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_engine("icarus")
+    tiny = PRESETS["tiny"]
+    monkeypatch.setattr("mixdit_hw.emit.emit_verilog", lambda params: break_design(design_of(tiny), tiny, "sign"))
+
+    def fail(*args: object) -> None:
+        raise ToolError("the icarus simulation was killed by SIGKILL")
+
+    monkeypatch.setattr("mixdit_hw.sim.compare.hardware_accumulators", fail)
+    status, _, err = data.gemm("--engine", "icarus", "--preset", "tiny", "--outliers", "2")
+    lines = err.splitlines()
+    assert status == 1
+    assert lines[-2] == "when its tile runs alone: the icarus simulation was killed by SIGKILL"
+    assert lines[-1].startswith("mixdit gemm: C[0, 0] is ")
+    assert files() == ["A.npy", "W.npy"]
+
+
 def heed_interrupts() -> None:
     """Undo what a shell does to its background commands, whose children ignore interrupts too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
