@@ -136,6 +136,8 @@ def test_product_explains_itself(unit: str) -> None:
     content = json.loads(manifest(made, RUNTIME))
     for entry in (*content["ports"], *content["streams"]):
         assert entry["meaning"], entry["name"]
+    for module in content["modules"]:
+        assert "latency" in module, module["name"]
     for text in (json.dumps(content), made.text(RUNTIME)):
         assert "`" not in text
         assert not re.search(r"\bSee\b|\w+Layout\b|\b(Engine|Sequencer|Counters|Lanes|Converter)\b", text)

@@ -1,6 +1,9 @@
 """Verilog in the form that people write."""
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from mixdit_hw.emit.tidy import tidy
 from mixdit_hw.unit import EmitPlatform
@@ -71,6 +74,70 @@ endmodule"""
 
 def test_heads_and_memories() -> None:
     assert tidy(YOSYS, {"mixdit_cell": EmitPlatform().module_of(Cell())}) == {"mixdit_cell": CELL, "plain": PLAIN}
+
+
+class Level(data.StructLayout):
+    """A level.
+
+    Fields
+    ------
+    height : 4
+        How high.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"height": 4, "rest": 4})
+
+
+class Gauge(wiring.Component):
+    """Gauges levels.
+
+    Members
+    -------
+    i : In(stream of Level)
+        Levels to come.
+    now, next : Out(Level)
+        Levels that are.
+    """
+
+    unit_name = "gauge"
+    unit_key: tuple = ()
+
+    def __init__(self) -> None:
+        super().__init__({"i": In(stream.Signature(Level())), "now": Out(Level()), "next": Out(Level())})
+
+    def elaborate(self, platform: object) -> Module:
+        return Module()
+
+
+GAUGE = """\
+// Gauges levels.
+module mixdit_gauge (
+  // Levels to come.
+  // How high.
+  input  wire [3:0] i_height,
+  input  wire [3:0] i_rest,
+  input  wire       i_valid,
+  output wire       i_ready,
+  // Levels that are.
+  // {height: u4, rest: u4}
+  //   height: How high.
+  output wire [7:0] now,
+  // {height: u4, rest: u4}
+  output wire [7:0] next
+);
+endmodule"""
+
+
+def test_streams_fields_and_structs_are_explained_once() -> None:
+    """A stream before its first port, each field before its own; a struct's fields below its layout."""
+    unit = EmitPlatform().module_of(Gauge())
+    nets = [
+        ("output" if p.output else "input", f"[{p.width - 1}:0] " if p.width > 1 else "", p.name) for p in unit.ports
+    ]
+    lines = [f"  {kind} {bits}{name};\n  wire {bits}{name};" for kind, bits, name in nets]
+    text = "\n".join([f"module mixdit_gauge({', '.join(name for *_, name in nets)});", *lines, "endmodule"])
+    assert tidy(text, {"mixdit_gauge": unit}) == {"mixdit_gauge": GAUGE}
 
 
 def test_what_has_no_list_of_ports_is_refused() -> None:
