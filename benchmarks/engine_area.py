@@ -126,7 +126,7 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
                 label = f"{extreme} {what}, of {len(found)} orders of cells"
                 yield Figure(subject=subject, name=label, value=found[place], form=form)
     yield Figure(subject=subject, name="generic cells", value=run(target="generic").total["cells"], form=",.0f")
-    soft, hard = run(target="ecp5", dsp=False), run(target="ecp5")
+    soft, hard = run(target="ecp5"), run(target="ecp5", dsp=True)
     yield Figure(
         subject=subject,
         name="ECP5, no DSP: LUT4",
@@ -187,7 +187,7 @@ def measure(*, core: bool, orders: int, build_dir: Path) -> tuple[list[Figure], 
     tools: dict[str, str] = {}
 
     def runner(params: Params, unit: str) -> Callable[..., Synthesis]:
-        def run(*, target: str, dsp: bool = True, order: int | None = None) -> Synthesis:
+        def run(*, target: str, dsp: bool = False, order: int | None = None) -> Synthesis:
             print(f"{unit} for {target} ...", file=sys.stderr, flush=True)
             options: dict[str, Any] = {"library": library, "order": order} if target == "asic" else {}
             result = synthesize(params, unit, target=target, dsp=dsp, build_dir=build_dir, **options)

@@ -11,6 +11,7 @@ import pkgutil
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
@@ -93,6 +94,8 @@ def _run(args: list[str], output: StandardStream) -> int:
     except BaseException as e:
         if os.environ.get(DEBUG):
             raise
+        # Hardware that was being elaborated is dropped unused, which Amaranth would report piece by piece.
+        warnings.filterwarnings("ignore", message=".* created but never used")
         status, text = exit_status(e)
         command = next((f"mixdit {a}" for a in args[:1] if not a.startswith("-")), "mixdit")
         click.echo(f"{command}: {text}", err=True)

@@ -23,16 +23,15 @@ FORMAT = click.Choice(list(FORMATS))
 INPUT = click.Path(path_type=Path)
 OUTPUT = click.Path(path_type=Path)
 
-rounding_option = click.option(
-    "--rounding", type=click.Choice(ROUNDINGS), default="nearest-even", show_default=True, help="Rounding to MX."
-)
-subnormals_option = click.option(
-    "--subnormals",
-    type=click.Choice(("flush", "exact")),
-    default="flush",
-    show_default=True,
-    help="FP32 subnormals become zero or count exactly.",
-)
+_CONVERSION = {
+    "rounding": (ROUNDINGS, "nearest-even", "Rounding to MX."),
+    "subnormals": (("flush", "exact"), "flush", "FP32 subnormals become zero or count exactly."),
+    "nonfinite": (
+        ("nan", "saturate"),
+        "nan",
+        "A block with NaN or Inf is NaN, or Inf becomes the largest number and NaN zero.",
+    ),
+}
 
 
 class Amount(click.ParamType):
@@ -48,12 +47,42 @@ class Amount(click.ParamType):
         return int(value) if match[1] else value
 
 
+def conversion_options(*, of_design: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --rounding, --subnormals and --nonfinite; the command gets them as the dict ``conversion``.
+
+    With ``of_design``, which needs `design_options` outside of it, what is not given is as the design's converter has
+    it; one that is told its rounding at run time is told nearest-even.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def wrapper(**kwargs: Any) -> Any:
+            conversion = {}
+            for name, (choices, default, _) in _CONVERSION.items():
+                designed = getattr(kwargs["params"], name) if of_design else default
+                conversion[name] = kwargs.pop(name) or (designed if designed in choices else default)
+            return command(conversion=conversion, **kwargs)
+
+        for name, (choices, default, text) in reversed(_CONVERSION.items()):
+            shown = f"{text}  [default: {'as the design has it' if of_design else default}]"
+            wrapper = click.option(f"--{name}", type=click.Choice(choices), help=shown)(wrapper)
+        return wrapper
+
+    return decorate
+
+
 def design_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --preset, --config and --set; the command gets the design as ``params`` and its name as ``design_name``."""
 
     @click.option("--preset", type=click.Choice(list(PRESETS)), help=f"Design by name.  [default: {DEFAULT_PRESET}]")
     @click.option("--config", type=INPUT, metavar="FILE", help="Design from a TOML (or .json) file.")
-    @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the design.")
+    @click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change a parameter of the design; may be repeated. Lists with commas.",
+    )
     @functools.wraps(command)
     def wrapper(preset: str | None, config: Path | None, settings: tuple[str, ...], **kwargs: Any) -> Any:
         if preset is not None and config is not None:

@@ -25,8 +25,6 @@ from ..sim.tools import ENGINES
 @click.option(
     "--outlier-w-format", type=options.FORMAT, help="Format of the rows of W that meet outliers.  [default: --w-format]"
 )
-@options.rounding_option
-@options.subnormals_option
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
@@ -42,6 +40,7 @@ from ..sim.tools import ENGINES
     help="Compiled simulations, kept for the next run.",
 )
 @options.design_options
+@options.conversion_options(of_design=True)
 def command(
     a: Path,
     w: Path,
@@ -50,8 +49,7 @@ def command(
     w_format: str,
     outliers: int | str | None,
     outlier_w_format: str | None,
-    rounding: str,
-    subnormals: str,
+    conversion: dict[str, str],
     engine: str,
     build_dir: Path,
     params: Params,
@@ -67,6 +65,9 @@ def command(
         raise click.UsageError("--outlier-w-format needs --outliers")
     x, y = _read_operands(a, w)
     check_output(output)
+    for source in (a, w):
+        if output.exists() and output.samefile(source):
+            raise click.UsageError(f"--output must not be the input {source}")
     used = {"--a-format": a_format, "--w-format": w_format}
     if outliers is not None:
         used |= {"--outliers": "mx9", "--outlier-w-format": outlier_w_format or w_format}
@@ -80,8 +81,10 @@ def command(
         if isinstance(outliers, int) and outliers > x.shape[1]:
             raise click.UsageError(f"--outliers must be at most the K={x.shape[1]} channels of {a}, not {outliers}")
         channels = golden.select_outliers(x, outliers)
-    warn_nonfinite({str(a): x, str(w): y})
-    conversion = {"rounding": rounding, "subnormals": subnormals}
+        if not len(channels):
+            click.echo(f"warning: --outliers {outliers} is none of the K={x.shape[1]} channels", err=True)
+    if conversion["nonfinite"] == "nan":
+        warn_nonfinite({str(a): x, str(w): y})
     stored_a = golden.split_outliers(x, channels, a_format, "mx9", axis=1, **conversion)
     stored_w = golden.repeat_outliers(y, channels, w_format, outlier_w_format, axis=0, **conversion)
 

@@ -15,16 +15,8 @@ from ..nonfinite import warn_nonfinite
 @click.option("-o", "--output", type=options.OUTPUT, required=True, metavar="X.npz", help="Where to write.")
 @click.option("--format", "fmt", type=options.FORMAT, required=True, help="MX format.")
 @click.option("--axis", type=int, default=-1, show_default=True, help="Axis that the blocks run along.")
-@options.rounding_option
-@options.subnormals_option
-@click.option(
-    "--nonfinite",
-    type=click.Choice(("nan", "saturate")),
-    default="nan",
-    show_default=True,
-    help="A block with NaN or Inf is NaN, or Inf becomes the largest number and NaN zero.",
-)
-def command(x: Path, output: Path, fmt: str, axis: int, rounding: str, subnormals: str, nonfinite: str) -> None:
+@options.conversion_options(of_design=False)
+def command(x: Path, output: Path, fmt: str, axis: int, conversion: dict[str, str]) -> None:
     """Convert a float32 array to blocks of MX9, MX6 or MX4.
 
     X.npz holds packed (uint8; the blocked axis moved last, C order), shape, axis (counted from the front), format, and
@@ -38,9 +30,9 @@ def command(x: Path, output: Path, fmt: str, axis: int, rounding: str, subnormal
             f"must be {-array.ndim} to {array.ndim - 1} for shape {array.shape}, not {axis}", param_hint="'--axis'"
         )
     check_output(output)
-    if nonfinite == "nan":
+    if conversion["nonfinite"] == "nan":
         warn_nonfinite({str(x): array})
-    tensor = golden.quantize(array, fmt, axis, rounding=rounding, subnormals=subnormals, nonfinite=nonfinite)
+    tensor = golden.quantize(array, fmt, axis, **conversion)
     packed = tensor.pack()
     write_npz(
         output,
@@ -49,9 +41,7 @@ def command(x: Path, output: Path, fmt: str, axis: int, rounding: str, subnormal
             "shape": np.array(tensor.shape, np.int64),
             "axis": np.array(tensor.axis, np.int64),
             "format": np.array(fmt),
-            "rounding": np.array(rounding),
-            "subnormals": np.array(subnormals),
-            "nonfinite": np.array(nonfinite),
+            **{name: np.array(value) for name, value in conversion.items()},
         },
     )
     click.echo(f"{output}: {tensor!r}, {packed.size} bytes, {8 * packed.size / array.size:.4g} bits per element")

@@ -29,7 +29,12 @@ from ..report.table import synthesis_lines
     show_default=True,
     help="Which unit of the design; top is the core.",
 )
-@click.option("--dsp/--no-dsp", default=True, show_default=True, help="Multiply in DSPs where the target has them.")
+@click.option(
+    "--dsp/--no-dsp",
+    default=False,
+    show_default=True,
+    help="Multiply in DSPs where the target has them: a whole one for each 4 x 4 bit product.",
+)
 @click.option("--flat", is_flag=True, help="Dissolve the boundaries of units.")
 @click.option("--timing/--no-timing", default=True, show_default=True, help="Measure the period, of asic.")
 @click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", help="Write the result as JSON.")

@@ -136,7 +136,7 @@ def synthesize(
     *,
     target: str,
     library: Library | None = None,
-    dsp: bool = True,
+    dsp: bool = False,
     flat: bool = False,
     timing: bool = True,
     order: int | None = None,

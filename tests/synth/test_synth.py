@@ -102,7 +102,7 @@ def test_units_of_an_array_are_those_alone(build_dir: Path):
 
 @pytest.mark.parametrize(("target", "dsps"), [("ecp5", 16), ("gowin", 16), ("ice40", 0), ("xc7", 0)])
 def test_fpgas(target: str, dsps: int, build_dir: Path):
-    result = synthesize(NARROW, "engine", target=target, build_dir=build_dir)
+    result = synthesize(NARROW, "engine", target=target, dsp=True, build_dir=build_dir)
     total = result.total
     assert total["luts"] > 200
     assert total["ffs"] > 200
@@ -113,6 +113,6 @@ def test_fpgas(target: str, dsps: int, build_dir: Path):
 
 
 def test_ecp5_without_dsps(build_dir: Path):
-    result = synthesize(NARROW, "engine", target="ecp5", dsp=False, build_dir=build_dir)
+    result = synthesize(NARROW, "engine", target="ecp5", build_dir=build_dir)
     assert result.total["dsps"] == 0
     assert not any(kind.startswith("MULT") for kind in result.units[0].cells)

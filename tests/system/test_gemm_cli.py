@@ -325,3 +325,37 @@ def test_missing_simulator_is_loud(pytestconfig: pytest.Config, monkeypatch: pyt
     monkeypatch.setattr("tests.support.simulation.find_icarus", missing)
     with pytest.raises(pytest.skip.Exception, match=r"^NOT RUN: tests on icarus: iverilog not found$"):
         need_engine("icarus")
+
+
+@pytest.mark.parametrize("name", ["rounding", "subnormals", "nonfinite"])
+def test_conversion_is_the_designs_unless_told(data: Data, name: str) -> None:
+    """--set rounding=truncate does what --rounding truncate does, and an option goes before the design."""
+    other = {"rounding": "truncate", "subnormals": "exact", "nonfinite": "saturate"}[name]
+    default = {"rounding": "nearest-even", "subnormals": "flush", "nonfinite": "nan"}[name]
+    data.a[0] = np.ldexp(data.a[0], -135)
+    data.a[1, 2] = np.inf
+    np.save("A.npy", data.a)
+    np.save("W.npy", np.ldexp(data.w, 40))
+    results = {}
+    for label, args in {
+        "plain": [],
+        "option": [f"--{name}", other],
+        "design": ["--set", f"{name}={other}"],
+        "both": ["--set", f"{name}={other}", f"--{name}", default],
+    }.items():
+        status, _, _ = data.gemm("--engine", "golden", *args)
+        assert status == 0
+        results[label] = np.load("C.npy").view(np.uint32).tolist()
+    assert results["option"] == results["design"] != results["plain"] == results["both"]
+
+
+def test_input_is_not_overwritten(data: Data) -> None:
+    before = Path("A.npy").read_bytes()
+    status, _, err = data.run("gemm", "A.npy", "W.npy", "-o", "./A.npy", "--engine", "golden")
+    assert (status, err) == (2, "mixdit gemm: --output must not be the input A.npy\n")
+    assert Path("A.npy").read_bytes() == before
+
+
+def test_a_percentage_of_no_channels_is_told(data: Data) -> None:
+    status, _, err = data.gemm("--engine", "golden", "--outliers", "0.5%")
+    assert (status, err) == (0, "warning: --outliers 0.5% is none of the K=40 channels\n")

@@ -1,9 +1,11 @@
 """Failures become one line and an exit status."""
 
 import errno
+import gc
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -138,3 +140,20 @@ def test_text_that_stdout_cannot_show(tmp_path: Path) -> None:
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("\\xe9.npz: ")
+
+
+def test_interrupted_elaboration_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Hardware that is dropped half-built says nothing of its own."""
+    from mixdit_hw.emit import units
+
+    def interrupted(unit: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(units, "build_design", interrupted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert cli.run(["generate", "--preset", "tiny"]) == 130
+        gc.collect()
+    assert capfd.readouterr().err.strip() == "mixdit generate: interrupted"
