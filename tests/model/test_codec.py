@@ -1,7 +1,5 @@
 """Conversion: the worked examples, every option against integer arithmetic, layouts, and the errors."""
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -9,21 +7,9 @@ from hypothesis import strategies as st
 
 from golden import FORMATS, exact, get_format, quantize
 from golden.codec import NONFINITE, ROUNDINGS, SUBNORMALS
+from tests.support.errors import raises_exactly
 from tests.support.mx_data import assert_same_bits, bits, block_words, floats
-
-X1 = (
-    "3f800000 bf000000 40490fdb 402df854 3dcccccd be4ccccd 3fb504f3 bfddb3d7"
-    " 00000000 80000000 3c000000 33800000 c07f8000 3f400000 3ec00000 bdc00000"
-)
-X4 = (
-    "3fffffff bfffffff 3f7fffff bf7fffff 3f800000 3f7f8000 3f7f0000 3eaaaaab"
-    " 3fff8000 3fff0000 3fff7fff 3fff8001 3f008000 3f018000 3c800000 3c000000"
-)
-X5 = "00800000 80ffffff 007fffff 80000001 00000000 80000000 01000000 81400000" + 8 * " 00000000"
-
-
-def raises(kind, text):
-    return pytest.raises(kind, match=f"^{re.escape(text)}$")
+from tests.support.worked import X1, X4, X5
 
 
 @pytest.mark.parametrize(
@@ -226,5 +212,5 @@ ONES = np.ones((2, 16), np.float32)
     ],
 )
 def test_errors(arguments, kind, text):
-    with raises(kind, text):
+    with raises_exactly(kind, text):
         quantize(*arguments)

@@ -19,6 +19,20 @@ from amaranth.sim import Simulator
 RESET = "rst"  # name of the reset among the inputs
 
 
+def clocked_simulator(dut: Elaboratable, process: Callable[[Any], Any]) -> tuple[Simulator, Signal]:
+    """A simulator of a unit in a clock domain ``sync`` that runs a process, and the domain's reset."""
+    top = Module()
+    domain = ClockDomain("sync")
+    top.domains += domain
+    top.submodules.dut = dut
+    tick = Signal()  # gives units without registers a clock to be tested in
+    top.d.sync += tick.eq(~tick)
+    simulator = Simulator(top)
+    simulator.add_clock(1e-6)
+    simulator.add_process(process)
+    return simulator, domain.rst
+
+
 class Clocked:
     """A unit, compiled once and run often; its clock domain is ``sync``.
 
@@ -35,16 +49,7 @@ class Clocked:
 
     def __init__(self, dut: Elaboratable) -> None:
         self._dut = dut
-        top = Module()
-        domain = ClockDomain("sync")
-        top.domains += domain
-        self._reset = domain.rst
-        top.submodules.dut = dut
-        tick = Signal()  # gives units without registers a clock to be tested in
-        top.d.sync += tick.eq(~tick)
-        self._simulator = Simulator(top)
-        self._simulator.add_clock(1e-6)
-        self._simulator.add_process(self._process)
+        self._simulator, self._reset = clocked_simulator(dut, self._process)
         self._started = False
         self._stimulus: Iterable[Mapping[str, int]] = ()
         self._tail = 0

@@ -32,8 +32,9 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
-from amaranth.hdl import ClockDomain, Const, Elaboratable, Module, Signal, Value
-from amaranth.sim import Simulator
+from amaranth.hdl import Const, Elaboratable, Value
+
+from tests.support.clocked import clocked_simulator
 
 IDLES = ("always", "random", "mostly", "rarely", "bursts")
 BACKPRESSURES = (*IDLES, "late")
@@ -221,16 +222,7 @@ class Bench:
     """
 
     def __init__(self, dut: Elaboratable) -> None:
-        top = Module()
-        domain = ClockDomain("sync")
-        top.domains += domain
-        self._reset = domain.rst
-        top.submodules.dut = dut
-        tick = Signal()  # gives units without registers a clock to be tested in
-        top.d.sync += tick.eq(~tick)
-        self._simulator = Simulator(top)
-        self._simulator.add_clock(1e-6)
-        self._simulator.add_process(self._process)
+        self._simulator, self._reset = clocked_simulator(dut, self._process)
         self._ends: list[_SourceState | _SinkState] = []
         self._interrupted: list[_SourceState | _SinkState] = []
         self._after = 0

@@ -9,6 +9,7 @@ import pytest
 from golden.formats import MX4, MX6, MX9
 from mixdit_hw.arith.fp32_add import FP32Add
 from mixdit_hw.params import ADDER_LATENCY, ROUNDINGS, Params
+from tests.support.errors import raises_exactly
 
 INTEGERS = ("rows", "columns", "interleave", "a_depth", "w_depth", "c_depth", "drain", "cmd_depth")
 ODD = Params(
@@ -85,12 +86,10 @@ def test_list_of_formats(value):
     ],
 )
 def test_values(changes, text):
-    with pytest.raises(ValueError) as error:  # noqa: PT011 the text is compared below
+    with raises_exactly(ValueError, text):
         Params(**changes)
-    assert str(error.value) == text
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with raises_exactly(ValueError, text):
         Params().replace(**changes)
-    assert str(error.value) == text
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """Verilog in the form that people write."""
 
-import pytest
 from amaranth.hdl import Module
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mixdit_hw.emit.tidy import tidy
 from mixdit_hw.unit import EmitPlatform
+from tests.support.errors import raises_exactly
 from tests.support.units import Cell
 
 YOSYS = """\
@@ -141,6 +141,5 @@ def test_streams_fields_and_structs_are_explained_once() -> None:
 
 
 def test_what_has_no_list_of_ports_is_refused() -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
+    with raises_exactly(ValueError, "module must begin with a list of ports, not 'module x;\\nendmodule'"):
         tidy("module x;\nendmodule\n", {})
-    assert str(error.value) == "module must begin with a list of ports, not 'module x;\\nendmodule'"

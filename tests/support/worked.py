@@ -1,0 +1,15 @@
+"""Words of the worked examples: 16 FP32 words each, in hexadecimal."""
+
+X1 = (
+    "3f800000 bf000000 40490fdb 402df854 3dcccccd be4ccccd 3fb504f3 bfddb3d7"
+    " 00000000 80000000 3c000000 33800000 c07f8000 3f400000 3ec00000 bdc00000"
+)
+X4 = (
+    "3fffffff bfffffff 3f7fffff bf7fffff 3f800000 3f7f8000 3f7f0000 3eaaaaab"
+    " 3fff8000 3fff0000 3fff7fff 3fff8001 3f008000 3f018000 3c800000 3c000000"
+)
+X5 = "00800000 80ffffff 007fffff 80000001 00000000 80000000 01000000 81400000" + 8 * " 00000000"
+X6 = (
+    "bd246bc7 3c46f151 bda99c1a 3d065ecb 3d6a2ddf 3e800000 3cb053b4 3c4d9060"
+    " bca186cf bd309eda bdd02224 3d906d68 bb1c14d1 3e0124a6 3d2935a2 3c638ecc"
+)
