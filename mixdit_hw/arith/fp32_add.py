@@ -13,7 +13,6 @@ EXPONENT_MAX = 255
 CANONICAL_NAN = 0x7FC00000
 
 _GUARDS = 3  # guard, round and sticky bit below the fraction
-_SUM_BITS = FRACTION_BITS + 1 + _GUARDS + 1  # hidden bit, fraction, guards, carry
 
 
 def _less_than(a: Value, b: Value) -> Value:

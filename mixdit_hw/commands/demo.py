@@ -16,7 +16,7 @@ from golden import sqnr_db
 
 from .. import options, progress
 from ..checkpoint import load_dit
-from ..emit import check_generate, emit_verilog, generate
+from ..emit import check_generate, generate
 from ..errors import ToolError
 from ..files import check_outputs, write_text
 from ..params import Params
@@ -112,8 +112,8 @@ def command(
     layers = study.capture_layers(model, schedule, names, labels=LABELS, steps=steps)
 
     with step("generate") as current:
-        generate(params, output / "design")
-        verilog = emit_verilog(params)
+        *_, path = generate(params, output / "design")  # the Verilog comes last
+        verilog = path.read_text(encoding="utf-8")
         lines, modules = len(verilog.splitlines()), verilog.count("\nendmodule")
         current.said = f"{lines:,} lines of Verilog in {modules} modules: {output}/design"
 

@@ -6,12 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from golden.formats import EXPONENT_BIAS
 
-from ..arith.fp32_add import CANONICAL_NAN, EXPONENT_MAX, FRACTION_BITS
+from ..arith.fp32_add import CANONICAL_NAN, EXPONENT_BITS, EXPONENT_MAX, FRACTION_BITS
 from ..arith.lzc import leading_zeros
 from ..arith.register import register
 from .block_sum import HIGH_BITS
-
-EXPONENT_BITS = 8
 
 
 class Normalise(wiring.Component):

@@ -271,7 +271,7 @@ def _shares(
     total: Counter[str] = Counter(dict.fromkeys(each[top], 0))
     for name, count in instances.items():
         for resource, amount in each[name].items():
-            total[resource] += count * amount  # type: ignore[assignment]
+            total[resource] += count * amount  # type: ignore[assignment] (a Counter may hold floats)
     shared = "area" if library is not None else "cells" if target == "generic" else "luts"
     whole = total[shared] or 1
     units = tuple(

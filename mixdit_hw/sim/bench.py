@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from golden.formats import BLOCK_SIZE, EXPONENT_BITS, PAIRS
-
 from ..params import Params
 
 TOP = "mixdit_bench"
@@ -15,7 +13,7 @@ COUNTERS = ("cycles", "passes", "wait_a", "wait_w", "wait_result", "wait_drain")
 
 def block_bytes(params: Params) -> int:
     """Bytes of a block on the core's streams: 18, 12 or 8."""
-    return (EXPONENT_BITS + PAIRS + BLOCK_SIZE * (params.magnitude_bits + 1)) // 8
+    return params.format_set[0].block_bytes  # the container is that of the widest format
 
 
 def beat_bytes(params: Params) -> dict[str, int]:
