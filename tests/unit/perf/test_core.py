@@ -1,5 +1,7 @@
 """The core's cost: whole tiles, each at its passes or at the pace of the result chains."""
 
+from typing import Any
+
 import pytest
 
 from mixdit_hw.params import Params
@@ -31,6 +33,6 @@ def test_start_and_drain_are_paid_once() -> None:
 
 @pytest.mark.parametrize("name", ["m", "n", "instances", "passes"])
 def test_errors(name: str) -> None:
-    arguments = {"m": 1, "n": 1, "instances": 1, "passes": (1,)} | {name: () if name == "passes" else 0}
+    arguments: Any = {"m": 1, "n": 1, "instances": 1, "passes": (1,)} | {name: () if name == "passes" else 0}
     with raises_exactly(ValueError, f"{name} must be at least 1, not 0"):
         core_cost(Params(), **arguments)
