@@ -123,6 +123,9 @@ class MemoryCost:
         Cycles before the first and after the last step: latency, skew and results of the last tile.
     traffic
         Bytes of one instance.
+    bound
+        What a tile waits for longest: ``engines`` if for nothing, a cause, or ``memory`` for its bandwidth; ``start``
+        if more than half of the cycles are before the first or after the last step.
     """
 
     cycles: int
@@ -130,6 +133,7 @@ class MemoryCost:
     waits: dict[str, int]
     start: int
     traffic: Traffic
+    bound: str
 
 
 def traffic(params: Params, gemm: Gemm, buffer: int) -> Traffic:
@@ -166,22 +170,26 @@ def memory_cost(params: Params, gemm: Gemm, memory: Memory) -> MemoryCost:
     waits = {cause: getattr(core, f"wait_{cause}") * params.interleave for cause in CAUSES}
     start = core.cycles - ideal
     moved = traffic(params, gemm, memory.buffer)
+    limit = max(waits, key=lambda cause: waits[cause]) if any(waits.values()) else "engines"
     if memory.is_ideal:
-        return MemoryCost(cycles=core.cycles, core=core, waits=waits, start=start, traffic=moved)
+        limit = "start" if start > ideal else limit
+        return MemoryCost(cycles=core.cycles, core=core, waits=waits, start=start, traffic=moved, bound=limit)
 
     tiles = core.passes // gemm.total_passes
     bounds = {cause: math.ceil(tiles * period) for cause, period in _periods(params, gemm, memory).items()}
     busy = max(ideal, *bounds.values())
     if busy > ideal:
-        waits[max(bounds, key=lambda cause: bounds[cause])] += busy - ideal
+        limit = max(bounds, key=lambda cause: bounds[cause])
+        waits[limit] += busy - ideal
     memory_cycles = math.ceil(gemm.count * moved.total / memory.bandwidth)
     if memory_cycles > busy:
         waits = _share(waits, memory_cycles - busy, moved)
-        busy = memory_cycles
+        busy, limit = memory_cycles, "memory"
     first = params.interleave * (memory.a - 1) + memory.w - 1
     last = params.tile_beats * (memory.c - 1)
     start += memory.latency + math.ceil(first + last)
-    return MemoryCost(cycles=busy + start, core=core, waits=waits, start=start, traffic=moved)
+    limit = "start" if start > busy else limit
+    return MemoryCost(cycles=busy + start, core=core, waits=waits, start=start, traffic=moved, bound=limit)
 
 
 def _groups(whole: int, panel: int, panels: int, buffer: int) -> int:

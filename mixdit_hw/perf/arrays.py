@@ -1,0 +1,57 @@
+"""Designs of a wanted number of multiplications per cycle, for comparison at equal sizes."""
+
+from golden.formats import BLOCK_SIZE
+
+from ..params import Params
+from .authors import MACS_PER_ENGINE
+
+_LARGEST = 128  # rows or columns
+_SHORT_TILE = 5  # K blocks of QK^T with heads of 65 to 80: as few as the result port shall keep pace with
+
+
+def array_of(macs: int) -> Params:
+    """The squarest array of so many MX6 multiplications per cycle, with queues for full speed.
+
+    Results leave fast enough for tiles of 5 K blocks in MX6: the least number of segments that divides R and is at
+    least R/5.
+
+    Raises
+    ------
+    ValueError
+        It is no multiple of 16, or an array would have more than 128 rows or columns.
+    """
+    if isinstance(macs, bool) or not isinstance(macs, int):
+        raise TypeError(f"macs must be an integer, not {macs!r}")
+    engines, rest = divmod(macs, BLOCK_SIZE)
+    sides = [] if rest or macs < 1 or engines > _LARGEST**2 else range(1, _LARGEST + 1)
+    shapes = [(r, engines // r) for r in sides if engines % r == 0 and r <= engines // r <= _LARGEST]
+    if not shapes:
+        raise ValueError(f"macs must be 16 for each engine of an array of at most 128 x 128, not {macs}")
+    return array(*shapes[-1])
+
+
+def array(rows: int, columns: int, interleave: int = 4) -> Params:
+    """An array of that shape with queues for full speed and results as in `array_of`."""
+    wanted = -(-rows // _SHORT_TILE)
+    drain = next(d for d in range(wanted, rows + 1) if rows % d == 0)
+    return Params(
+        rows=rows,
+        columns=columns,
+        interleave=interleave,
+        a_depth=_power_of_two((rows + 2) * interleave),
+        w_depth=_power_of_two(-(-columns // interleave) + 3),
+        c_depth=_power_of_two(4 * rows * interleave // drain),
+        drain=drain,
+    )
+
+
+def authors_array(params: Params) -> tuple[int, int]:
+    """Rows and columns of the authors' engines that multiply as much per cycle: four of them for each of ours."""
+    factor = BLOCK_SIZE // MACS_PER_ENGINE
+    rows = 2 * params.rows
+    return rows, factor * params.rows * params.columns // rows
+
+
+def _power_of_two(least: int) -> int:
+    """The smallest power of two that is at least that, and at least 16."""
+    return max(16, 1 << (least - 1).bit_length())

@@ -1,0 +1,44 @@
+"""Arrays of a wanted size."""
+
+import pytest
+
+from mixdit_hw.params import Params
+from mixdit_hw.perf.arrays import array, array_of, authors_array
+from mixdit_hw.perf.core import core_cost
+from tests.support.errors import raises_exactly
+
+
+def test_equal_to_the_papers_array() -> None:
+    params = array_of(65536)
+    assert (params.rows, params.columns, params.macs_per_cycle) == (64, 64, 65536)
+    assert authors_array(params) == (128, 128)
+
+
+@pytest.mark.parametrize(
+    ("macs", "shape"), [(16, (1, 1)), (32, (1, 2)), (4096, (16, 16)), (16 * 128 * 128, (128, 128))]
+)
+def test_shapes(macs: int, shape: tuple[int, int]) -> None:
+    params = array_of(macs)
+    assert (params.rows, params.columns) == shape
+    rows, columns = authors_array(params)
+    assert 4 * rows * columns == macs
+
+
+def test_results_keep_pace_with_short_tiles() -> None:
+    for rows in range(1, 129):
+        params = array(rows, 8)
+        assert core_cost(params, m=1024, n=64, passes=(1,) * 5).wait_drain == 0
+        assert params.drain == min(d for d in range(1, rows + 1) if rows % d == 0 and 5 * d >= rows)
+
+
+def test_any_interleave() -> None:
+    for interleave in (4, 5, 16):
+        assert isinstance(array(128, 128, interleave), Params)
+
+
+@pytest.mark.parametrize("macs", [0, -16, 15, 40, 16 * 131, 16 * 128 * 129, 16 * 127 * 131])
+def test_errors(macs: int) -> None:
+    with raises_exactly(ValueError, f"macs must be 16 for each engine of an array of at most 128 x 128, not {macs}"):
+        array_of(macs)
+    with raises_exactly(TypeError, "macs must be an integer, not True"):
+        array_of(True)
