@@ -59,6 +59,27 @@ def grouped_bars(
         return _svg(figure)
 
 
+def stacked_bars(
+    groups: Sequence[str], series: Mapping[str, Sequence[float]], *, xlabel: str, colours: Mapping[str, str]
+) -> str:
+    """Horizontal bars of parts one after the other, the first group on top; series that are zero are left out."""
+    with _style():
+        figure = Figure(figsize=(7, 0.9 + 0.24 * len(groups)))
+        axis = figure.subplots()
+        left = np.zeros(len(groups))
+        for name, values in series.items():
+            if any(values):
+                axis.barh(np.arange(len(groups)), values, left=left, height=0.75, label=name, color=colours[name])
+                left += np.asarray(values)
+        axis.set_yticks(np.arange(len(groups)), groups)
+        axis.invert_yaxis()
+        axis.set_xlabel(xlabel)
+        axis.margins(x=0.01)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.45, 1.0), fontsize=8)
+        return _svg(figure)
+
+
 def channel_peaks(peaks: np.ndarray, outliers: Sequence[int]) -> str:
     """Largest magnitude of each channel, the outlier channels marked."""
     with _style():

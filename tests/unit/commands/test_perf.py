@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mixdit_hw import cli
+from mixdit_hw.perf.compare import describe
+from mixdit_hw.perf.gpu import FORMAT as GPU_FORMAT
+from mixdit_hw.presets import PRESETS
+from mixdit_hw.workloads import MODELS, PAPER_MODELS
+
+NAMES = ", ".join(MODELS)
+GPU = {"format": GPU_FORMAT, "device": "Some GPU", "software": "torch 2", "models": {"DiT-S-256": {"step_s": 0.25}}}
+PRODUCT = ("--gemm", "64,64,64")
+
+
+def run(capsys, *args: str) -> tuple[int, str, str]:
+    """Status, stdout and stderr of ``mixdit perf``."""
+    status = cli.run(["perf", *args])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def run_json(capsys, *args: str) -> dict:
+    status, out, err = run(capsys, *args, "--json")
+    assert (status, err) == (0, "")
+    return json.loads(out)
+
+
+def test_text_and_files(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, "--model", "DiT-256", "--preset", "base", "-o", "r.json", "--html", "r.html")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    dit = MODELS["DiT-XL-256"]
+    assert lines[:4] == [
+        "design      preset base: 16 x 16 engines, T = 4, 4,096 MX6 MAC per cycle, 1000 MHz",
+        "memory      unlimited, latency 0 cycles, buffer 2,097,152 bytes; cycles per beat A 1, W 1, C 1",
+        f"model       DiT-XL-256: {describe(dit, dit.mix)}",
+        "",
+    ]
+    assert lines[-2:] == ["wrote       r.json", "wrote       r.html"]
+    written = json.loads(Path("r.json").read_text())
+    assert written["command"] == "mixdit perf --model DiT-256 --preset base -o r.json --html r.html"
+    assert written["design"] == {"name": "preset base", **PRESETS["base"].to_dict()}
+    (result,) = written["results"]
+    assert f"ours        {result['ours']['cycles'] / 1e6:,.2f} M cycles" in out
+    assert "<h2>DiT-XL-256</h2>" in Path("r.html").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.html", "r.json"]
+
+
+def test_known_totals(capsys):
+    for size, name, millions in (
+        ("16x16", "DiT-256", "277.62"),
+        ("128x128", "DiT-256", "12.16"),
+        ("16x16", "PixArt-1024", "9,812.48"),
+        ("128x128", "SD3-1024", "723.07"),
+    ):
+        status, out, _ = run(capsys, "--model", name, "--schedule", "authors", "--authors", size)
+        assert status == 0
+        assert f"authors     {millions} M cycles" in out
+
+
+def test_groups_of_models(capsys):
+    assert [r["name"] for r in run_json(capsys, "--model", "all")["results"]] == list(MODELS)
+    assert [r["name"] for r in run_json(capsys, "--model", "paper")["results"]] == list(PAPER_MODELS)
+    two = run_json(capsys, "--model", "sd3-512", "--model", "DiT-256", "--model", "DiT-XL-256")
+    assert [r["name"] for r in two["results"]] == ["SD3-512", "DiT-XL-256"]
+
+
+def test_overview(capsys):
+    status, out, _ = run(capsys, "--model", "paper", "--macs", "65536", "--clock", "1000")
+    assert status == 0
+    lines = out.splitlines()
+    assert lines[0] == (
+        "design      65,536 MX6 MAC per cycle: 64 x 64 engines, T = 4, 65,536 MX6 MAC per cycle, 1000 MHz"
+    )
+    assert [line.split()[0] for line in lines[4:9]] == list(PAPER_MODELS)
+    assert lines[-1].startswith(
+        "GPU: how many times as fast ours is as a GPU at that share of the RTX 3090's 71.2 TFLOPS"
+    )
+
+
+def test_product(capsys):
+    args = ("--gemm", "100,200,60", "--outliers", "16", "--count", "3", "--a-format", "mx4", "--w-format", "mx9")
+    (result,) = run_json(capsys, *args, "--order", "gathered")["results"]
+    (layer,) = result["layers"]
+    assert (layer["m"], layer["k"], layer["n"], layer["instances"]) == (100, 200, 60, 3)
+    assert [(s["formats"], s["k"]) for s in layer["segments"]] == [("4x9", 184), ("9x9", 16)]
+    assert result["steps"] is None
+    assert result["ours"]["seconds_per_image"] is None
+
+
+def test_changes_of_the_mix(capsys):
+    args = ("--model", "DiT-512", "--mix", "mx6", "--outliers", "2%", "--heads", "2", "--steps", "7")
+    (result,) = run_json(capsys, *args)["results"]
+    assert (result["mix"]["outliers"], result["mix"]["heads"], result["steps"]) == ("2%", 2, 7)
+    assert result["ours"]["seconds_per_image"] == 7 * result["ours"]["seconds_per_step"]
+    network = run_json(capsys, "--model", "DiT-512", "--scope", "network")["results"][0]
+    assert f"{network['macs'] / 2e9:.3f}" == "524.538"
+
+
+def test_memory_and_clock(capsys):
+    slow = run_json(capsys, *PRODUCT, "--memory", "bandwidth=1,latency=500,buffer=0", "--clock", "250.5")
+    assert slow["memory"] == {"bandwidth": 1.0, "latency": 500, "buffer": 0, "a": 1.0, "w": 1.0, "c": 1.0}
+    assert slow["clock_hz"] == 250.5e6
+    (result,) = slow["results"]
+    assert result["layers"][0]["ours"]["bound"] == "memory"
+    assert result["ours"]["seconds_per_step"] == result["ours"]["cycles"] / 250.5e6
+
+
+def test_measured(capsys, tmp_path):
+    path = tmp_path / "gpu.json"
+    path.write_text(json.dumps(GPU))
+    status, out, err = run(capsys, "--model", "DiT-S-256", "--gpu", str(path))
+    assert (status, err) == (0, "")
+    assert "times as fast as Some GPU: 250.000 ms measured" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ((), "give --model or --gemm"),
+        (("--model", "DiT-256", *PRODUCT), "--model and --gemm exclude each other"),
+        (("--model", "DiT"), f"Invalid value for '--model': model must be one of {NAMES}, not 'DiT'"),
+        (("--gemm", "1,2"), "Invalid value for '--gemm': must be M,K,N, 3 whole numbers, not '1,2'"),
+        (("--gemm", "1,0,2"), "Invalid value for '--gemm': must be of numbers from 1 to 16777216, not 0"),
+        (
+            (*PRODUCT, "--clock", "0"),
+            CLOCK := "Invalid value for '--clock': must be a number of MHz above 0 and below a million, not '0'",
+        ),
+        ((*PRODUCT, "--clock", "nan"), CLOCK.replace("'0'", "'nan'")),
+        (
+            (*PRODUCT, "--macs", "100"),
+            "Invalid value for '--macs': macs must be 16 for each engine of an array of at most 128 x 128, not 100",
+        ),
+        ((*PRODUCT, "--macs", "64", "--preset", "base"), "--macs and --preset exclude each other"),
+        ((*PRODUCT, "--macs", "64", "--set", "rows=2"), "--macs and --set exclude each other"),
+        ((*PRODUCT, "--heads", "2"), "--heads is for --model, not for --gemm"),
+        ((*PRODUCT, "--mix", "mx6"), "--mix is for --model, not for --gemm"),
+        (("--model", "DiT-256", "--a-format", "mx6"), "--a-format is for --gemm, not for --model"),
+        (("--model", "DiT-256", "--heads", "17"), "--heads must be at most the 16 of DiT-XL-256, not 17"),
+        ((*PRODUCT, "--outliers", "65"), "--outliers must be at most K=64, not 65"),
+        ((*PRODUCT, "--authors", "16"), "Invalid value for '--authors': must be RxC, 2 whole numbers, not '16'"),
+        (
+            (*PRODUCT, "--memory", "bandwidth=-1"),
+            "Invalid value for '--memory': bandwidth must be more than 0 bytes per cycle, not -1.0",
+        ),
+        (
+            ("--model", "DiT-256", "--set", "formats=mx6"),
+            "DiT-XL-256 needs mx9, but the design has only mx6",
+        ),
+        ((*PRODUCT, "--gpu", "no.json"), "no.json: cannot be read: No such file or directory"),
+        ((*PRODUCT, "--gpu", "bad.json"), "bad.json: must be JSON: Expecting value: line 1 column 1 (char 0)"),
+        ((*PRODUCT, "--gpu", "large.json"), "large.json: must have at most 1048576 bytes"),
+        (
+            (*PRODUCT, "--gpu", "bytes.json"),
+            "bytes.json: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
+        ),
+        (
+            ("--model", "DiT-256", "--gpu", "gpu.json"),
+            "gpu.json: models must hold DiT-XL-256, not only DiT-S-256",
+        ),
+        (
+            (*PRODUCT, "--gpu", "gpu.json"),
+            "gpu.json: models must hold the product of --gemm, which cannot be measured, not only DiT-S-256",
+        ),
+    ],
+)
+def test_wrong_usage(capsys, tmp_path, monkeypatch, args: tuple[str, ...], message: str):
+    monkeypatch.chdir(tmp_path)
+    Path("gpu.json").write_text(json.dumps(GPU))
+    Path("bad.json").write_text("")
+    Path("large.json").write_text(" " * ((1 << 20) + 1))
+    Path("bytes.json").write_bytes(b"\xff")
+    assert run(capsys, *args) == (2, "", f"mixdit perf: {message}\n")
+
+
+@pytest.mark.parametrize("option", ["-o", "--html"])
+def test_unwritable(capsys, tmp_path, monkeypatch, option: str):
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, *PRODUCT, option, ".") == (3, "", "mixdit perf: .: cannot be written: not a regular file\n")
+    missing = "mixdit perf: no/r: cannot be written: No such file or directory\n"
+    assert run(capsys, *PRODUCT, option, "no/r") == (3, "", missing)

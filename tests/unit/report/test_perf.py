@@ -1,0 +1,92 @@
+"""The performance model's results as text; the figures are those of the values."""
+
+import pytest
+
+from mixdit_hw.perf.arrays import array_of
+from mixdit_hw.perf.compare import compare
+from mixdit_hw.perf.gpu import Measured
+from mixdit_hw.perf.memory import CAUSES, Memory
+from mixdit_hw.perf.model import PARTS
+from mixdit_hw.report import perf
+from mixdit_hw.workloads import MODELS, Gemm, Mix
+
+PARAMS = array_of(1024)
+PRODUCT = Gemm(name="product", layer="product", m=100, n=60, k=200, segments=Mix(outliers=16).linear(200))
+
+
+def result(name: str = "DiT-S-256", **options) -> dict:
+    model = MODELS[name]
+    return compare(model.gemms(), PARAMS, name=name, clock=1e9, steps=model.steps, **options)
+
+
+def test_every_part_and_bound_has_a_name() -> None:
+    assert tuple(perf.PARTS) == PARTS
+    assert set(perf.BOUNDS) == {"engines", "memory", "start", *CAUSES}
+
+
+def test_one_product() -> None:
+    found = compare([PRODUCT], PARAMS, name="product", clock=1e9, memory=Memory(a=2))
+    lines = list(perf.result_lines(found))
+    cost, authors = found["layers"][0]["ours"], found["authors"]
+    assert " ".join(lines[0].split()) == (
+        "product M x K x N instances formats cycles share utilisation useful bound by authors' cycles utilisation"
+    )
+    assert lines[1].startswith("product  100 x 200 x 60          1  200 6x6 + 16 9x6  ")
+    assert lines[1].split()[12:] == [
+        f"{cost['cycles']:,}",
+        "100.0%",
+        f"{cost['utilisation']:.1%}",
+        f"{cost['useful']:.1%}",
+        "stream",
+        "A",
+        f"{authors['cycles']:,}",
+        f"{authors['utilisation']:.1%}",
+    ]
+    text = "\n".join(lines)
+    assert f"ours        {cost['cycles'] / 1e6:.2f} M cycles, {cost['cycles'] / 1e6:.3f} ms; utilisation" in text
+    assert f"wait for A {cost['parts']['wait_a'] / cost['cycles']:.1%}" in text
+    speedup = authors["cycles"] / cost["cycles"]
+    assert f"ours is {speedup:.2f} times as fast, at equal clock and 1,024 MX6 MAC per cycle each" in text
+
+
+def test_gpu_is_never_one_bare_number() -> None:
+    text = "\n".join(perf.result_lines(result()))
+    assert "times as fast as an RTX 3090 of 71.2 TFLOPS (FP16, accumulated in FP32), 936 GB/s:" in text
+    for key in ("if it reaches 40%", "if it reaches 50%", "if it reaches 60%", "at its roofline"):
+        assert text.count(key) == 1
+
+
+def test_measured() -> None:
+    measured = Measured(device="Some GPU", software="torch 2", seconds={"DiT-S-256": 0.25})
+    found = result(measured=measured)
+    text = "\n".join(perf.result_lines(found))
+    speedup = 0.25 / found["ours"]["seconds_per_step"]
+    assert f"GPU         {speedup:.2f} times as fast as Some GPU: 250.000 ms measured, " in text
+    assert "if it reaches" not in text
+
+
+def test_unequal_multipliers_are_told() -> None:
+    text = "\n".join(perf.result_lines(result(authors=(8, 8))))
+    assert "at equal clock and 1,024 MX6 MAC per cycle against 256" in text
+
+
+def test_overview() -> None:
+    measured = Measured(device="Some GPU", software="torch 2", seconds={"DiT-B-256": 0.25})
+    results = [result("DiT-S-256"), result("DiT-B-256", measured=measured)]
+    head, small, base, empty, note = perf.overview_lines(results)
+    assert head.endswith("GPU 40%  GPU 50%  GPU 60%  GPU roofline  GPU measured")
+    assert small.split()[0] == "DiT-S-256"
+    assert small.split()[-1] == "-"
+    assert base.split()[-5:-1] == ["-"] * 4
+    assert empty == ""
+    assert note == (
+        "GPU: how many times as fast ours is as a GPU at that share of the RTX 3090's 71.2 TFLOPS (FP16, accumulated "
+        "in FP32), or at its roofline with 936 GB/s; measured on Some GPU (torch 2)."
+    )
+
+
+@pytest.mark.parametrize(("schedule", "absent"), [("ours", "authors"), ("authors", "ours")])
+def test_one_schedule(schedule: str, absent: str) -> None:
+    found = result(schedule=schedule)
+    assert absent not in "\n".join(perf.result_lines(found))
+    assert f"{absent} M" not in "\n".join(perf.overview_lines([found, found]))

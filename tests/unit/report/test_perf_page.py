@@ -1,0 +1,60 @@
+"""The performance page: self-contained, with all results and a drawing of each kind."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from mixdit_hw.params import Params
+from mixdit_hw.perf.compare import compare
+from mixdit_hw.perf.gpu import Measured
+from mixdit_hw.report.perf_page import write_perf_page
+from mixdit_hw.workloads import MODELS
+
+MEASURED = Measured(device="<GPU>", software="torch", seconds={"DiT-S-256": 0.25})
+
+
+def content(*names: str, **options) -> dict:
+    results = []
+    for name in names:
+        model = MODELS[name]
+        found = compare(model.gemms(), Params(), name=name, clock=1e9, steps=model.steps, **options)
+        work = model.other_work()
+        results.append(found | {"description": "a model", "other_work": vars(work)})
+    memory = {"bandwidth": None, "latency": 0, "buffer": 1, "a": 1.0, "w": 1.0, "c": 1.0}
+    design = {"name": "preset small", **Params().to_dict()}
+    return {"command": "mixdit perf", "design": design, "clock_hz": 1e9, "memory": memory, "results": results}
+
+
+@pytest.mark.parametrize(
+    ("options", "drawings"),
+    [({}, 3 + 2 * 2), ({"schedule": "ours"}, 3 + 2 * 2), ({"schedule": "authors"}, 3), ({"measured": MEASURED}, 3 + 4)],
+    ids=str,
+)
+def test_page(tmp_path: Path, options: dict, drawings: int) -> None:
+    found = content("DiT-S-256", "SD3-512", **options)
+    path = tmp_path / "p.html"
+    write_perf_page(path, found)
+    text = path.read_text()
+    assert text.count("<svg ") == drawings
+    assert "src=" not in text
+    assert 'href="http' not in text
+    assert "<GPU>" not in text
+    for result in found["results"]:
+        assert f"<h2>{result['name']}</h2>" in text
+        for part in ("ours", "authors"):
+            if part in result:
+                assert f"{result[part]['cycles'] / 1e6:,.2f}" in text
+    for start in range(drawings):
+        drawing = text.split("<svg ")[start + 1].split("</svg>")[0]
+        ET.fromstring(f"<svg {drawing}</svg>")
+
+
+def test_one_product(tmp_path: Path) -> None:
+    """No steps, so no time of an image; no model, so no other work."""
+    gemms = MODELS["DiT-S-256"].gemms()[:1]
+    found = content() | {"results": [compare(gemms, Params(), name="product", clock=1e9)]}
+    write_perf_page(tmp_path / "p.html", found)
+    text = (tmp_path / "p.html").read_text()
+    assert text.count("<svg ") == 2 + 2
+    assert "exponentials" not in text
