@@ -39,17 +39,27 @@ COUNTS = {  # 10^9 multiplications of a sample
 }
 HEAD = "DiT-XL-256"  # heads of 72
 STEPS = ("DiT-XL-256", "DiT-XL-512", "PixArt-Sigma-1024")
-SHAPES = (
-    Shape(rows=64, columns=64),
-    Shape(rows=32, columns=128),
-    Shape(rows=128, columns=32),
-    Shape(rows=56, columns=72),
-    Shape(rows=64, columns=32, cores=2),
-    Shape(rows=32, columns=32, cores=4),
-    Shape(rows=64, columns=16, cores=4),
-    Shape(rows=32, columns=16, cores=8),
-    Shape(rows=64, columns=8, cores=8),
-)
+SHAPES = {  # by engines: those of `base`, and those of the paper's size
+    256: (
+        Shape(rows=16, columns=16),
+        Shape(rows=8, columns=32),
+        Shape(rows=32, columns=8),
+        Shape(rows=28, columns=9),
+        Shape(rows=8, columns=8, cores=4),
+    ),
+    4096: (
+        Shape(rows=64, columns=64),
+        Shape(rows=32, columns=128),
+        Shape(rows=128, columns=32),
+        Shape(rows=56, columns=72),
+        Shape(rows=64, columns=32, cores=2),
+        Shape(rows=32, columns=32, cores=4),
+        Shape(rows=64, columns=16, cores=4),
+        Shape(rows=32, columns=16, cores=8),
+        Shape(rows=64, columns=8, cores=8),
+        Shape(rows=8, columns=64, cores=8, interleave=9),
+    ),
+}
 PORTS = (4, 8, 16, 32, 64)  # segments of the 64 rows' result chains
 MODEL_LIMIT, SWEEP_LIMIT = 0.050, 60.0  # seconds
 SWEEP = 1000
@@ -92,23 +102,25 @@ def totals() -> dict[str, Any]:
 def shapes() -> list[dict[str, Any]]:
     """What shapes of equal size lose on heads of 72 and on whole steps."""
     qk, av = (next(g for g in MODELS[HEAD].gemms() if g.name == f"{layer}.6x6") for layer in ("qk", "av"))
-    engines = MACS // 16
-    chosen = dict.fromkeys(SHAPES)
-    for name in STEPS:
-        chosen |= dict.fromkeys(best_shapes(engines, MODELS[name].gemms(), number=1))
-        chosen |= dict.fromkeys(best_shapes(engines, MODELS[name].gemms(), number=1, cores=(1,)))
-    return [
-        {
-            "shape": str(shape),
-            "engines": shape.engines,
-            "operand_blocks_per_cycle": shape.operand_blocks,
-            "result_words_per_cycle": shape.result_words,
-            "qk": {way: steady_loss(shape, qk, way) for way in ways(qk)},
-            "av": {way: steady_loss(shape, av, way) for way in ways(av)},
-            "step": {name: loss(shape, MODELS[name].gemms()) for name in STEPS},
-        }
-        for shape in chosen
-    ]
+    found = []
+    for engines, named in SHAPES.items():
+        chosen = dict.fromkeys(named)
+        for name in STEPS:
+            for cores in ((1,), (1, 2, 4, 8)):
+                chosen |= dict.fromkeys(best_shapes(engines, MODELS[name].gemms(), number=1, cores=cores))
+        found += [
+            {
+                "shape": str(shape),
+                "engines": shape.engines,
+                "operand_blocks_per_cycle": shape.operand_blocks,
+                "result_words_per_cycle": shape.result_words,
+                "qk": {way: steady_loss(shape, qk, way) for way in ways(qk)},
+                "av": {way: steady_loss(shape, av, way) for way in ways(av)},
+                "step": {name: loss(shape, MODELS[name].gemms()) for name in STEPS},
+            }
+            for shape in chosen
+        ]
+    return found
 
 
 def ports() -> list[dict[str, Any]]:
@@ -175,7 +187,7 @@ def print_shapes(found: list[dict[str, Any]]) -> None:
     rows = [["array", "engines", "blocks in", "words out", "QK^T", "packed", "A V", "swapped", "packed", *STEPS]]
     for entry in found:
         qk, av = entry["qk"], entry["av"]
-        row = [entry["shape"], f"{entry['engines']}", f"{entry['operand_blocks_per_cycle']:g}"]
+        row = [entry["shape"], f"{entry['engines']}", f"{entry['operand_blocks_per_cycle']:.0f}"]
         row += [f"{entry['result_words_per_cycle']}", f"{min(qk['plain'], qk['swapped']):.1%}"]
         row += [f"{min(qk[way] for way in packed):.1%}", f"{av['plain']:.1%}", f"{av['swapped']:.1%}"]
         row += [f"{min(av[way] for way in packed):.1%}", *(f"{entry['step'][name]:.1%}" for name in STEPS)]

@@ -139,15 +139,37 @@ def enumerate_shapes(
 
 
 def best_shapes(
-    engines: int, gemms: Sequence[Gemm], *, number: int = 3, cores: Iterable[int] = (1, 2, 4, 8)
+    engines: int,
+    gemms: Sequence[Gemm],
+    *,
+    number: int = 3,
+    words: int | None = None,
+    cores: Iterable[int] = (1, 2, 4, 8),
+    interleave: Iterable[int] = (4,),
 ) -> list[Shape]:
     """The shapes of `enumerate_shapes` that lose least, those with fewer operand blocks per cycle first among equals.
 
     A shape's loss includes the engines it has fewer than ``engines``.
+
+    Parameters
+    ----------
+    engines
+        At most so many.
+    gemms
+        The products.
+    number
+        How many shapes are wanted.
+    words
+        Most result words per cycle, of all arrays; by default engines/4, what 64 x 64 engines need for tiles of 5 K
+        blocks.
+    cores, interleave
+        Numbers of arrays and values of T that are tried.
     """
 
     def rank(shape: Shape) -> tuple[float, float]:
         kept = (1 - loss(shape, gemms)) * shape.engines / engines
         return -round(kept, 4), shape.operand_blocks
 
-    return sorted(enumerate_shapes(engines, cores=cores), key=rank)[:number]
+    most = engines // 4 if words is None else words
+    shapes = enumerate_shapes(engines, cores=cores, interleave=tuple(interleave))
+    return sorted((shape for shape in shapes if shape.result_words <= most), key=rank)[:number]

@@ -1,7 +1,8 @@
 """The layers of the project, read from the import statements of every file.
 
 - `golden` imports NumPy and the standard library.
-- Parameters and what stands beside them import `golden.formats` and each other, neither hardware nor Amaranth.
+- Parameters, workloads and the performance model import `golden.formats` and each other, neither hardware, Amaranth nor
+  golden arithmetic.
 - Hardware imports Amaranth, `golden.formats` and hardware of its own folder or of those below it.
 - Nothing imports `tests` or `fpga`, but they themselves.
 """
@@ -110,7 +111,8 @@ def test_golden():
 
 def test_parameters():
     paths = [path for path in files("mixdit_hw") if unit_of(module_name(path)) in PLAIN]
-    assert paths
+    assert {unit_of(module_name(path)) for path in paths} == PLAIN
+    assert {"mixdit_hw.perf.core", "mixdit_hw.perf.model"} <= {module_name(path) for path in paths}
 
     def allowed(_: str, name: str) -> bool:
         return is_standard(name) or inside(name, "golden.formats") or unit_of(name) in PLAIN
