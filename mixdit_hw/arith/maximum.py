@@ -1,15 +1,19 @@
 """Maximum of several unsigned numbers."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
+GROUP = 8
 
 
 class Maximum(wiring.Component):
     """Largest of ``count`` unsigned numbers of ``width`` bits, and which of them it is.
 
-    The numbers compete from the top down, two bits at a time: those behind the best in these bits drop out. This is
-    less than half of a tree of comparators, and it tells at once who is the largest and who still led at half way.
+    The numbers compete from the top down, bit by bit: where the best has a one, those with a zero drop out. This is
+    less than half of a tree of comparators, and it tells at once who is the largest and who still led half way. More
+    than 8 numbers compete in groups of 8, and the groups' winners among each other, one bit later: shorter and less
+    loaded than one competition of all.
 
     Combinational: latency none (`latency`).
 
@@ -19,6 +23,8 @@ class Maximum(wiring.Component):
         Bits of a number, at least 1.
     count
         Numbers, at least 1.
+    lower
+        How many bits do not count as upper bits, 0 to ``width - 1``.
 
     Members
     -------
@@ -27,24 +33,27 @@ class Maximum(wiring.Component):
     equal : Out(count)
         The numbers that are the largest.
     upper_equal : Out(count)
-        The numbers whose top half, bits ``width // 2`` and up, is that of the largest.
+        The numbers whose bits ``lower`` and up are those of the largest.
 
     Raises
     ------
     TypeError
-        ``width`` or ``count`` is no integer.
+        ``width``, ``count`` or ``lower`` is no integer.
     ValueError
-        ``width`` or ``count`` is below 1.
+        ``width`` or ``count`` is below 1, or ``lower`` is out of range.
     """
 
     latency = 0
 
-    def __init__(self, width: int, count: int) -> None:
-        for name, value in (("width", width), ("count", count)):
+    def __init__(self, width: int, count: int, lower: int = 0) -> None:
+        for name, value in (("width", width), ("count", count), ("lower", lower)):
             if not isinstance(value, int):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
+        for name, value in (("width", width), ("count", count)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value!r}")
+        if not 0 <= lower < width:
+            raise ValueError(f"lower must be 0 to {width - 1}, not {lower!r}")
         super().__init__(
             {
                 "i": In(data.ArrayLayout(width, count)),
@@ -54,42 +63,36 @@ class Maximum(wiring.Component):
             }
         )
         self._width = width
-        self._count = count
+        self._lower = lower
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        leads: list[Value] = [Const(1)] * self._count
-        end = self._width  # bits from here up are settled
-        for start in self._steps():
-            leads = self._compete(m, leads, start, end)
-            if start == self._width // 2:
-                m.d.comb += self.upper_equal.eq(Cat(leads))
-            end = start
-        m.d.comb += self.equal.eq(Cat(leads))
+        best, upper, leads = self._compete(m, list(self.i), "")
+        m.d.comb += [self.o.eq(best), self.upper_equal.eq(Cat(upper)), self.equal.eq(Cat(leads))]
         return m
 
-    def _steps(self) -> list[int]:
-        """Lowest bit of each step of one or two bits; a step ends at the top half's lowest bit."""
-        half = self._width // 2
-        return [*range(self._width - 2, half, -2), half, *range(half - 2, 0, -2), *([0] if half else [])]
-
-    def _compete(self, m: Module, leads: list[Value], start: int, end: int) -> list[Value]:
-        """Settle bits start to end - 1 of the maximum; return who has led to here and still does."""
-        bits = [number[start:end] for number in self.i]
-        top = Signal(name=f"bit{end - 1}")
-        m.d.comb += top.eq(Cat(lead & bit[-1] for lead, bit in zip(leads, bits, strict=True)).any())
-        best = Cat(top)
-        if end - start == 2:  # the lower bit is found for both outcomes of the upper
-            low = Signal(name=f"bit{start}")
-            with_top, without = Signal(name=f"with_top{start}"), Signal(name=f"without_top{start}")
-            m.d.comb += [
-                with_top.eq(Cat(lead & bit.all() for lead, bit in zip(leads, bits, strict=True)).any()),
-                without.eq(Cat(lead & bit[0] for lead, bit in zip(leads, bits, strict=True)).any()),
-                low.eq(Mux(top, with_top, without)),
+    def _compete(self, m: Module, numbers: list, name: str) -> tuple[Value, list[Value], list[Value]]:
+        """The largest number; who has its upper bits; who is the largest."""
+        if len(numbers) > GROUP:
+            groups = [
+                self._compete(m, numbers[start : start + GROUP], f"{name}{start // GROUP}_")
+                for start in range(0, len(numbers), GROUP)
             ]
-            best = Cat(low, top)
-        m.d.comb += self.o[start:end].eq(best)
-        still = [Signal(name=f"leads{start}_{k}") for k in range(self._count)]
-        for k, (lead, bit) in enumerate(zip(leads, bits, strict=True)):
-            m.d.comb += still[k].eq(lead & (bit | ~best).all())
-        return still
+            best, upper, leads = self._compete(m, [group[0] for group in groups], f"{name}group_")
+            return (
+                best,
+                [x & wins for group, wins in zip(groups, upper, strict=True) for x in group[1]],
+                [x & wins for group, wins in zip(groups, leads, strict=True) for x in group[2]],
+            )
+        best = Signal(self._width, name=f"{name}best")
+        leads: list[Value] = [Const(1, 1)] * len(numbers)
+        upper = leads
+        for place in reversed(range(self._width)):
+            bits = [number[place] for number in numbers]
+            m.d.comb += best[place].eq(Cat(lead & bit for lead, bit in zip(leads, bits, strict=True)).any())
+            before, leads = leads, [Signal(name=f"{name}leads{place}_{k}") for k in range(len(numbers))]
+            for k, (lead, bit) in enumerate(zip(before, bits, strict=True)):
+                m.d.comb += leads[k].eq(lead & (bit | ~best[place]))
+            if place == self._lower:
+                upper = leads
+        return best, upper, leads

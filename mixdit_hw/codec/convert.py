@@ -1,21 +1,15 @@
 """Converter of FP32 words to blocks of MX9, MX6 or MX4."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.formats import BLOCK_SIZE, EXPONENT_BITS, PAIR_SIZE, PAIRS
 
 from ..arith.maximum import Maximum
-from ..params import ROUNDINGS, Params
+from ..params import Params
 from ..shapes import FORMAT_CODE_BITS, FP32_BITS, BlockBeatLayout
-from ..stream import StreamRegister
-
-FRACTION_BITS = 23
-HALF = EXPONENT_BITS // 2
-ROUNDING_BITS = 2
-TRUNCATE = ROUNDINGS.index("truncate")
-HALF_AWAY = ROUNDINGS.index("half-away")
+from .element import REACH_BITS, ROUNDING_BITS, Reach, Rounder, align, split
 
 
 class WordsLayout(data.StructLayout):
@@ -38,33 +32,14 @@ class WordsLayout(data.StructLayout):
         super().__init__(members)
 
 
-class _WeighedLayout(data.StructLayout):
-    """A block's exponents, and elements cut to what can reach a magnitude or its guard bit.
-
-    ``upper_equal``: the exponent's upper half is that of the block's; ``upper_next``: it is one less; neither: the
-    element is zero in every format. The significand's top bit is there for exact subnormals only: else it is 1.
-    """
+class _KeptLayout(data.StructLayout):
+    """What a block is kept with besides its aligned elements."""
 
     def __init__(self, params: Params) -> None:
-        element = data.StructLayout(
-            {
-                "sticky": 1,
-                "significand": params.magnitude_bits + (params.subnormals == "exact"),
-                "lower": HALF,
-                "upper_equal": 1,
-                "upper_next": 1,
-                "sign": 1,
-            }
-        )
-        super().__init__(
-            {
-                "exponent": EXPONENT_BITS,
-                "micro": PAIRS,
-                "elements": data.ArrayLayout(element, BLOCK_SIZE),
-                "format": FORMAT_CODE_BITS,
-                "rounding": ROUNDING_BITS,
-            }
-        )
+        members = {"exponent": EXPONENT_BITS, "micro": PAIRS, "signs": BLOCK_SIZE, "format": FORMAT_CODE_BITS}
+        if params.rounding == "runtime":
+            members["rounding"] = ROUNDING_BITS
+        super().__init__(members)
 
 
 class Converter(wiring.Component):
@@ -74,8 +49,10 @@ class Converter(wiring.Component):
     of the parameter ``rounding``, or chosen for each block where that is ``runtime``; the parameters ``subnormals``
     and ``nonfinite`` say what becomes of such words. Magnitudes of narrower formats stand at the top.
 
-    Two stages: the block's exponent and microexponents; alignment, rounding and saturation of the elements.
-    Latency 2 cycles (``latency``); throughput one block a cycle, also under backpressure.
+    One stage of registers, where the fewest bits cross: before it the block's exponent and microexponents are found and
+    the elements aligned, behind it they are rounded. So the outputs come out of logic, as the inputs go into it.
+
+    Latency one cycle (``latency``); throughput one block a cycle, also under backpressure.
 
     Parameters
     ----------
@@ -96,6 +73,7 @@ class Converter(wiring.Component):
     """
 
     unit_name = "converter"
+    latency = 1  # cycles from the acceptance of 16 words to the first cycle of their block
 
     def __init__(self, params: Params) -> None:
         if not isinstance(params, Params):
@@ -107,11 +85,6 @@ class Converter(wiring.Component):
             }
         )
         self._params = params
-        self._shift_bits = params.magnitude_bits.bit_length()  # of shifts that leave more than the guard bit
-        self._stages = (
-            ("weighed", self._weigh, _WeighedLayout(params)),
-            ("encoded", self._encode, BlockBeatLayout(1, params.magnitude_bits)),
-        )
 
     @property
     def unit_key(self) -> tuple:
@@ -119,132 +92,51 @@ class Converter(wiring.Component):
         params = self._params
         return params.formats, params.rounding, params.subnormals, params.nonfinite
 
-    @property
-    def latency(self) -> int:
-        """Cycles from the acceptance of 16 words to the first cycle of their block."""
-        return len(self._stages)
-
     def elaborate(self, platform) -> Module:
         m = Module()
-        last = self.i
-        for name, logic, layout in self._stages:
-            m.submodules[name] = stage = StreamRegister(layout)
-            logic(m, last.payload, stage.i.payload)
-            m.d.comb += [stage.i.valid.eq(last.valid), last.ready.eq(stage.i.ready)]
-            last = stage.o
-        wiring.connect(m, last, wiring.flipped(self.o))
+        hold = Signal()
+        m.d.comb += [hold.eq(self.o.valid & ~self.o.ready), self.i.ready.eq(~hold)]
+        m.d.sync += self.o.valid.eq(self.i.valid | hold)
+        self._convert(m, self.i.payload, self.o.payload, hold)
         return m
 
-    def _weigh(self, m: Module, i, o) -> None:
-        """Split the words, and find the shared exponent E and the microexponents D."""
-        m.submodules.maximum = maximum = Maximum(EXPONENT_BITS, BLOCK_SIZE)
-        shared = maximum.o
-        next_lower = Signal(EXPONENT_BITS - HALF)  # one less than the upper half of E
-        m.d.comb += [o.exponent.eq(shared), next_lower.eq(shared[HALF:] - 1), o.format.eq(i.format)]
-        for k in range(BLOCK_SIZE):
-            element = o.elements[k]
-            exponent = self._split(m, i.words[k], element)
-            alive = exponent.any() if self._params.subnormals == "flush" else 1
-            m.d.comb += [
-                maximum.i[k].eq(exponent),
-                element.lower.eq(exponent[:HALF]),
-                element.upper_equal.eq(maximum.upper_equal[k] & alive),
-                element.upper_next.eq((exponent[HALF:] == next_lower) & alive),
-            ]
-        for j in range(PAIRS):
-            m.d.comb += o.micro[j].eq(~maximum.equal[PAIR_SIZE * j :][:PAIR_SIZE].any())
-        if self._params.rounding == "runtime":
-            m.d.comb += o.rounding.eq(i.rounding)
-
-    def _split(self, m: Module, word: Value, o) -> Value:
-        """Split one word, with the options for subnormal and non-finite words; return its exponent."""
-        fraction, exponent, sign = word[:FRACTION_BITS], word[FRACTION_BITS:-1], word[-1]
-        if self._params.nonfinite == "saturate":
-            special, nan, finite = Signal(), Signal(), Signal(FP32_BITS)
-            largest = Cat(fraction | special.replicate(FRACTION_BITS), exponent[0] & ~special, exponent[1:], sign)
-            m.d.comb += [
-                special.eq(exponent.all()),
-                nan.eq(special & fraction.any()),
-                finite.eq(Mux(nan, 0, largest)),
-            ]
-            fraction, exponent, sign = finite[:FRACTION_BITS], finite[FRACTION_BITS:-1], finite[-1]
-        significand = Cat(fraction, exponent.any())
-        if self._params.subnormals == "exact":
-            significand = Mux(exponent.any(), significand, fraction << 1)
-        low = FRACTION_BITS - self._params.magnitude_bits
+    def _convert(self, m: Module, i, o, hold: Signal) -> None:
+        """Find E and D, align the elements to them, in registers, and round them."""
+        params = self._params
+        elements = [split(m, params, i.words[k], f"word{k}") for k in range(BLOCK_SIZE)]
+        m.submodules.maximum = maximum = Maximum(EXPONENT_BITS, BLOCK_SIZE, REACH_BITS)
+        m.d.comb += [number.eq(element.exponent) for number, element in zip(maximum.i, elements, strict=True)]
+        shared, micro, signs = maximum.o, Signal(PAIRS), Signal(BLOCK_SIZE)
+        finite, load = Signal(), Signal()  # no NaN block; and it is taken in
         m.d.comb += [
-            o.sign.eq(sign),
-            o.significand.eq(significand[low:]),
-            o.sticky.eq(significand[:low].any()),
+            micro.eq(Cat(~maximum.equal[PAIR_SIZE * j :][:PAIR_SIZE].any() for j in range(PAIRS))),
+            signs.eq(Cat(element.sign for element in elements)),
+            finite.eq(~shared.all() if params.nonfinite == "nan" else 1),
+            load.eq(finite & ~hold),
         ]
-        return exponent
+        kept = Signal(_KeptLayout(params), reset_less=True)
+        with m.If(~hold):
+            m.d.sync += [
+                kept.exponent.eq(shared),
+                kept.micro.eq(micro & finite.replicate(PAIRS)),
+                kept.format.eq(i.format),
+            ]
+            if params.rounding == "runtime":
+                m.d.sync += kept.rounding.eq(i.rounding)
+        m.d.sync += kept.signs.eq((signs & load.replicate(BLOCK_SIZE)) | (kept.signs & hold.replicate(BLOCK_SIZE)))
 
-    def _encode(self, m: Module, i, o) -> None:
-        """Make the magnitudes, and blank NaN blocks."""
-        width = self._params.magnitude_bits
-        nan = Signal()
-        if self._params.nonfinite == "nan":
-            m.d.comb += nan.eq(i.exponent.all())
-        below = Signal(width)  # the magnitude bits that the format lacks
-        for fmt in self._params.format_set:
-            with m.If(i.format == fmt.code):
-                m.d.comb += below.eq((1 << width - fmt.magnitude_bits) - 1)
         block = o.blocks[0]
-        m.d.comb += [
-            o.format.eq(i.format),
-            block.exponent.eq(i.exponent),
-            block.micro.eq(i.micro & ~nan.replicate(PAIRS)),
-        ]
-        rounding = i.rounding
-        if self._params.rounding != "runtime":
-            rounding = Const(ROUNDINGS.index(self._params.rounding), ROUNDING_BITS)
-        for k in range(BLOCK_SIZE):
-            element, encoded = i.elements[k], block.elements[k]
-            distance, zero = Signal(HALF, name=f"distance{k}"), Signal(name=f"zero{k}")
-            self._measure(m, i.exponent, i.micro[k // PAIR_SIZE], element, distance, zero)
-            aligned, sticky = self._align(m, k, element, distance, zero | nan)
+        m.d.comb += [o.format.eq(kept.format), block.exponent.eq(kept.exponent), block.micro.eq(kept.micro)]
+        rounder = Rounder(m, params, kept)
+        reach = Reach(m, params, shared)
+        for k, element in enumerate(elements):
+            name, alive = f"element{k}", Signal(name=f"element{k}_alive")
+            distance, reached = reach.measure(
+                m, element.exponent, micro[k // PAIR_SIZE], name, equal=maximum.upper_equal[k]
+            )
+            m.d.comb += alive.eq(reached & load)
+            aligned, sticky = align(m, params, element, distance, alive, hold, name)
             m.d.comb += [
-                encoded.magnitude.eq(self._round(m, k, aligned, sticky, below, rounding)),
-                encoded.sign.eq(element.sign & ~nan),
+                block.elements[k].magnitude.eq(rounder.round(m, aligned, sticky, name)),
+                block.elements[k].sign.eq(kept.signs[k]),
             ]
-
-    def _measure(self, m: Module, shared: Value, micro: Value, element, distance: Signal, zero: Signal) -> None:
-        """How far an element is right of its pair's last place, E - D - e, or that it is out of reach.
-
-        Of the difference only the lower half is computed; it is good if the upper halves of E and e are equal, or
-        differ by one and the lower half borrows.
-        """
-        carry = Signal(name=f"{distance.name}_carry")  # no borrow
-        near = Cat(carry, element.upper_next) == 0b10
-        m.d.comb += [
-            Cat(distance, carry).eq(shared[:HALF] + ~element.lower[:HALF] + ~micro),
-            zero.eq(~(element.upper_equal | near) | distance[self._shift_bits :].any()),
-        ]
-
-    def _align(self, m: Module, k: int, element, distance: Value, zero: Value) -> tuple[Value, Value]:
-        """Guard bit and magnitude of the widest format (shifted right, zero where told), and the sticky bit."""
-        width = self._params.magnitude_bits + 1
-        implied = [] if self._params.subnormals == "exact" else [Const(1)]
-        shifted, sticky = Cat(element.significand, *implied), element.sticky
-        for step in reversed(range(self._shift_bits)):
-            amount = 1 << step
-            before, shifted = shifted, Signal(width, name=f"shifted{k}_by{amount}")
-            by = Signal(name=f"shift{k}_by{amount}")
-            m.d.comb += [by.eq(distance[step] | zero), shifted.eq(Mux(by, before[amount:], before))]
-            sticky = sticky | (by & before[:amount].any())
-        # A shift by all steps leaves at most the guard bit, so zero takes one more gate only.
-        return Cat(shifted[0] & ~zero, shifted[1:]), sticky
-
-    def _round(self, m: Module, k: int, aligned: Value, sticky: Value, below: Value, rounding: Value) -> Value:
-        """The magnitude, rounded to the format that lacks the bits `below` of it, and saturated."""
-        width = self._params.magnitude_bits
-        magnitude, lower = aligned[1:], aligned[:width]  # lower: the bit below each of the magnitude's
-        place = ~below & Cat(1, below)  # one-hot: the format's last place
-        truncate, away = rounding[TRUNCATE - 1], rounding[HALF_AWAY - 1]
-        odd, guard = (magnitude & place).any(), (lower & place).any()
-        up, full = Signal(name=f"up{k}"), Signal(width, name=f"full{k}")
-        m.d.comb += [
-            full.eq(magnitude | below),
-            up.eq(guard & ~truncate & (away | sticky | (lower & below).any() | odd) & ~full.all()),
-        ]
-        return (full + up) & ~below

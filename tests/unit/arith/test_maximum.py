@@ -11,8 +11,8 @@ from mixdit_hw.arith.maximum import Maximum
 from tests.support.clocked import Clocked
 
 
-def _check(width: int, count: int, cases: list[tuple[int, ...]]) -> None:
-    dut = Maximum(width, count)
+def _check(width: int, count: int, cases: list[tuple[int, ...]], lower: int = 0) -> None:
+    dut = Maximum(width, count, lower)
 
     async def testbench(ctx):
         for case in cases:
@@ -20,8 +20,8 @@ def _check(width: int, count: int, cases: list[tuple[int, ...]]) -> None:
             top = max(case)
             assert ctx.get(dut.o) == top, case
             assert ctx.get(dut.equal) == sum((x == top) << k for k, x in enumerate(case)), case
-            half = [x >> width // 2 == top >> width // 2 for x in case]
-            assert ctx.get(dut.upper_equal) == sum(x << k for k, x in enumerate(half)), case
+            upper = [x >> lower == top >> lower for x in case]
+            assert ctx.get(dut.upper_equal) == sum(x << k for k, x in enumerate(upper)), case
 
     simulator = Simulator(dut)
     simulator.add_testbench(testbench)
@@ -30,7 +30,8 @@ def _check(width: int, count: int, cases: list[tuple[int, ...]]) -> None:
 
 @pytest.mark.parametrize(("width", "count"), [(1, 1), (3, 1), (1, 5), (3, 2), (5, 2), (6, 2), (2, 4), (4, 3)])
 def test_all_values(width, count):
-    _check(width, count, list(product(range(1 << width), repeat=count)))
+    for lower in range(width):
+        _check(width, count, list(product(range(1 << width), repeat=count)), lower)
 
 
 def test_latency():
@@ -38,7 +39,7 @@ def test_latency():
     assert out == [7 * (cycle == 1 + Maximum.latency) for cycle in range(4)]
 
 
-@pytest.mark.parametrize(("width", "count"), [(8, 7), (8, 16), (9, 3)])
+@pytest.mark.parametrize(("width", "count"), [(8, 7), (8, 16), (9, 3), (5, 17), (8, 65)])
 def test_random_values(width, count):
     rng = random.Random(count)
     cases = []
@@ -46,18 +47,22 @@ def test_random_values(width, count):
         spread = rng.choice([1, 4, 20, 1 << width])
         base = rng.randrange((1 << width) + 1 - spread)
         cases.append(tuple(base + rng.randrange(spread) for _ in range(count)))
-    _check(width, count, cases)
+    for lower in (0, 3):
+        _check(width, count, cases, lower)
 
 
 @pytest.mark.parametrize(
-    ("width", "count", "kind", "text"),
+    ("width", "count", "lower", "kind", "text"),
     [
-        (0, 2, ValueError, r"^width must be at least 1, not 0$"),
-        (8, -1, ValueError, r"^count must be at least 1, not -1$"),
-        (8.0, 2, TypeError, r"^width must be an integer, not 8\.0$"),
-        (8, "2", TypeError, r"^count must be an integer, not '2'$"),
+        (0, 2, 0, ValueError, r"^width must be at least 1, not 0$"),
+        (8, -1, 0, ValueError, r"^count must be at least 1, not -1$"),
+        (8, 2, 8, ValueError, r"^lower must be 0 to 7, not 8$"),
+        (8, 2, -1, ValueError, r"^lower must be 0 to 7, not -1$"),
+        (8.0, 2, 0, TypeError, r"^width must be an integer, not 8\.0$"),
+        (8, "2", 0, TypeError, r"^count must be an integer, not '2'$"),
+        (8, 2, None, TypeError, r"^lower must be an integer, not None$"),
     ],
 )
-def test_bad_arguments(width, count, kind, text):
+def test_bad_arguments(width, count, lower, kind, text):
     with pytest.raises(kind, match=text):
-        Maximum(width, count)
+        Maximum(width, count, lower)
