@@ -9,8 +9,6 @@ from typing import NamedTuple
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
-from golden.formats import EXPONENT_BITS
-
 from ..params import ROUNDINGS, Params
 from ..shapes import FP32_BITS
 
@@ -19,7 +17,7 @@ ROUNDING_BITS = 2
 REACH_BITS = 3  # of a distance that leaves more than zeros: in MX9 7, at which the top bit is the guard bit
 TRUNCATE = ROUNDINGS.index("truncate")
 HALF_AWAY = ROUNDINGS.index("half-away")
-SHIFT_ORDER = (1, 2, 0)  # by 2, by 4, by 1
+SHIFT_ORDER = (2, 1, 0)  # by 4, by 2, by 1
 
 
 class Element(NamedTuple):
@@ -83,35 +81,45 @@ class Reach:
     """
 
     def __init__(self, m: Module, params: Params, shared: Value) -> None:
+        upper = shared[REACH_BITS:]
         self._shared = shared
-        self._next = Signal(EXPONENT_BITS - REACH_BITS, name="next_lower")  # one less than the upper bits of E
+        self._lowest = Signal(name="lowest")  # nothing is below the upper bits of E
+        self._next = Signal(len(upper), name="next_lower")  # one less than these
         self._bottom = Signal(name="bottom")  # zeros may be in reach, and must be told apart
         m.d.comb += [
-            self._next.eq(shared[REACH_BITS:] - 1),
-            self._bottom.eq(~shared[REACH_BITS + 1 :].any() if params.subnormals == "flush" else 0),
+            self._lowest.eq(~upper.any()),
+            self._next.eq(upper - 1),
+            self._bottom.eq(~upper[1:].any() if params.subnormals == "flush" else 0),
         ]
 
-    def measure(self, m: Module, exponent: Value, micro: Value, name: str, *, equal: Value) -> tuple[Value, Value]:
-        """Lower bits of the distance E - D - e, and whether it is below 8 and the element no flushed one.
+    def measure(
+        self, m: Module, exponent: Value, micro: Value, name: str, *, equal: Value | None = None
+    ) -> tuple[Value, Value]:
+        """Lower bits of the distance E - D - e; whether it is below 8 and the element none that is flushed.
 
-        ``equal`` tells that the upper bits of E and e are equal: then the distance is below 8 if nothing is borrowed
-        from them, which cannot be: E - D is not below e. Where those of E are one more, it is if something is.
+        It is below 8 if the upper bits of E and e are equal, or if those of E are one more and the lower bits borrow.
+        ``equal`` is the first of these where it is known anyway.
         """
         distance, carry = Signal(REACH_BITS, name=f"{name}_distance"), Signal(name=f"{name}_carry")
         zero, reached = Signal(name=f"{name}_zero"), Signal(name=f"{name}_reached")
         m.d.comb += [
             Cat(distance, carry).eq(self._shared[:REACH_BITS] + ~exponent[:REACH_BITS] + ~micro),
             zero.eq(self._bottom & ~exponent[: REACH_BITS + 1].any()),
-            reached.eq((equal | (_at_least(m, exponent[REACH_BITS:], self._next, f"{name}_next") & ~carry)) & ~zero),
         ]
+        upper = exponent[REACH_BITS:]
+        if equal is None:
+            near = _exceeds(m, upper, self._next & ~self._lowest.replicate(len(upper)), ~carry | self._lowest, name)
+        else:
+            near = equal | (_exceeds(m, upper, self._next, Const(1, 1), name) & ~carry)
+        m.d.comb += reached.eq(near & ~zero)
         return distance, reached
 
 
-def _at_least(m: Module, a: Value, b: Value, name: str) -> Value:
-    """Whether ``a >= b``, as a chain of majorities from the lowest bit up."""
-    reached: Value = Const(1, 1)
+def _exceeds(m: Module, a: Value, b: Value, ties: Value, name: str) -> Value:
+    """Whether a > b, or a = b and ``ties``: a chain of majorities from the lowest bit up."""
+    reached = ties
     for k, (x, y) in enumerate(zip(a, b, strict=True)):
-        before, reached = reached, Signal(name=f"{name}{k}")
+        before, reached = reached, Signal(name=f"{name}_exceeds{k}")
         m.d.comb += reached.eq((x & ~y) | ((x | ~y) & before))
     return reached
 
@@ -138,14 +146,15 @@ def align(
     near, far = Signal(name=f"{name}_near"), Signal(name=f"{name}_far")
     aligned = Signal(width, name=f"{name}_aligned", reset_less=True)
     sticky = Signal(name=f"{name}_sticky", reset_less=True)
-    m.d.comb += [near.eq(alive & ~distance[last]), far.eq(alive & distance[last])]
+    m.d.comb += [near.eq(alive & ~distance[last]), far.eq(alive & ~near)]
+    lost = lost | (distance[last] & shifted[: 1 << last].any())
     m.d.sync += [
         aligned.eq(
             (shifted & near.replicate(width))
             | (shifted[1 << last :] & far.replicate(width))
             | (aligned & hold.replicate(width))
         ),
-        sticky.eq(Mux(hold, sticky, lost | (distance[last] & shifted[: 1 << last].any()))),
+        sticky.eq((lost & ~hold) | (sticky & hold)),
     ]
     return aligned, sticky
 
@@ -164,25 +173,45 @@ class Rounder:
     """
 
     def __init__(self, m: Module, params: Params, chosen: data.View) -> None:
-        self._width = width = params.magnitude_bits
+        self._params = params
         rounding: Value = Const(ROUNDINGS.index(params.rounding) if params.rounding in ROUNDINGS else 0, ROUNDING_BITS)
         if params.rounding == "runtime":
             rounding = chosen.rounding
         self._truncate, self._away = rounding[TRUNCATE - 1], rounding[HALF_AWAY - 1]
-        self._below = Signal(width, name="below")  # the magnitude bits that the format lacks
-        for fmt in params.format_set:
-            with m.If(chosen.format == fmt.code):
-                m.d.comb += self._below.eq((1 << width - fmt.magnitude_bits) - 1)
+        widest, *others = params.format_set
+        self._is = {fmt.name: Signal(name=f"is_{fmt.name}") for fmt in params.format_set}
+        self._lacks = Signal(params.magnitude_bits, name="lacks")  # the magnitude bits that the format lacks
+        m.d.comb += [self._is[fmt.name].eq(chosen.format == fmt.code) for fmt in others]
+        m.d.comb += self._is[widest.name].eq(~Cat(self._is[fmt.name] for fmt in others).any())
+        for fmt in others:
+            with m.If(self._is[fmt.name]):
+                m.d.comb += self._lacks.eq((1 << params.magnitude_bits - fmt.magnitude_bits) - 1)
 
     def round(self, m: Module, aligned: Value, sticky: Value, name: str) -> Value:
-        """The magnitude at the top of the container, rounded to its format and saturated, with zeros below."""
-        below = self._below
-        magnitude, lower = aligned[1:], aligned[: self._width]  # lower: the bit below each of the magnitude's
-        place = ~below & Cat(1, below)  # one-hot: the format's last place
-        odd, guard = (magnitude & place).any(), (lower & place).any()
-        up, full = Signal(name=f"{name}_up"), Signal(self._width, name=f"{name}_full")
-        m.d.comb += [
-            full.eq(magnitude | below),
-            up.eq(guard & ~self._truncate & (self._away | sticky | (lower & below).any() | odd) & ~full.all()),
-        ]
-        return (full + up) & ~below
+        """The magnitude at the top of the container, rounded to its format and saturated, with zeros below.
+
+        The chosen format's last place takes a carry into the one chain of half adders; a carry out of the top makes
+        all bits ones.
+        """
+        width = self._params.magnitude_bits
+        magnitude, lost, below = aligned[1:], sticky, 0
+        carries: dict[int, Value] = {}  # by the place that they go into
+        for fmt in self._params.format_set:
+            place = width - fmt.magnitude_bits
+            if place > below:
+                before, lost = lost, Signal(name=f"{name}_lost_{fmt.name}")
+                m.d.comb += lost.eq(before | aligned[below:place].any())
+            below = place
+            up = ~self._truncate & (self._away | lost | magnitude[place])
+            carries[place] = aligned[place] & self._is[fmt.name] & up
+        total, carry = Signal(width, name=f"{name}_total"), Const(0, 1)
+        for place in range(width):
+            before, into = carry, Signal(name=f"{name}_into{place}")
+            m.d.comb += [
+                into.eq(before | carries[place] if place in carries else before),
+                total[place].eq(magnitude[place] ^ into),
+            ]
+            carry = into & magnitude[place]
+        over = Signal(name=f"{name}_over")
+        m.d.comb += over.eq(carry)
+        return (total | over.replicate(width)) & ~self._lacks

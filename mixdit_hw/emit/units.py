@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ..array.mesh import Array
 from ..codec.convert import Converter
+from ..codec.narrow import NarrowConverter
 from ..codec.split import OutlierSplit
 from ..dot.engine import Engine
 from ..errors import InputError
@@ -17,6 +18,7 @@ UNITS: dict[str, Callable[[Params], Unit]] = {
     "array": Array,
     "engine": lambda params: Engine(params.interleave, params.digits),
     "converter": Converter,
+    "narrow_converter": NarrowConverter,
     "outlier_split": lambda params: OutlierSplit(params, depth=params.outlier_depth),
 }
 

@@ -28,6 +28,21 @@ WORKED = [  # worked by hand: words, format, rounding, packed bytes
     (X6, "mx6", "nearest-even", "7dfb335421500871de02d108"),
     (ZERO, "mx6", "nearest-even", "000000000800000000000000"),
 ]
+INF, NAN, ONE, BIGGEST = 0x7F800000, 0x7FC00000, 0x3F800000, 0x7F7FFFFF
+CORNERS = [
+    [0] * 16,
+    [1 << 31] * 16,
+    [1] * 16,
+    [0x007FFFFF] * 16,
+    [BIGGEST] * 16,
+    [0xFF7FFFFF, *[0] * 15],
+    [INF, *[ONE] * 15],
+    [*[ONE] * 15, INF | 1 << 31],
+    [*[ONE] * 15, NAN],
+    [NAN | 1 << 31, *[0] * 15],
+    [0x7F800001, *[1 << 31] * 15],
+    [NAN, INF] * 8,
+]
 
 
 @cache
@@ -71,7 +86,7 @@ def _words(rng: random.Random) -> list[int]:
     return words
 
 
-def _cases(seed: int, count: int, formats, roundings) -> list[tuple[list[int], Format, str]]:
+def random_cases(seed: int, count: int, formats, roundings) -> list[tuple[list[int], Format, str]]:
     rng = random.Random(seed)
     return [(_words(rng), FORMATS[rng.choice(formats)], rng.choice(roundings)) for _ in range(count)]
 
@@ -107,17 +122,17 @@ def test_worked_examples():
 @pytest.mark.parametrize("subnormals", ["flush", "exact"])
 def test_options(subnormals, nonfinite):
     bench = _bench(subnormals=subnormals, nonfinite=nonfinite)
-    _check(bench, _cases(11, 250, list(FORMATS), ROUNDINGS))
+    _check(bench, random_cases(11, 250, list(FORMATS), ROUNDINGS))
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 def test_rounding_fixed_at_generation(rounding):
-    _check(_bench(rounding), _cases(12, 120, list(FORMATS), [rounding]))
+    _check(_bench(rounding), random_cases(12, 120, list(FORMATS), [rounding]))
 
 
 @pytest.mark.parametrize("formats", [("mx9",), ("mx6",), ("mx4",), ("mx6", "mx4"), ("mx9", "mx4")])
 def test_format_subsets(formats):
-    _check(_bench(formats=formats), _cases(13, 100, formats, ROUNDINGS))
+    _check(_bench(formats=formats), random_cases(13, 100, formats, ROUNDINGS))
 
 
 @pytest.mark.parametrize(("subnormals", "nonfinite"), [("flush", "nan"), ("exact", "saturate")])
@@ -133,22 +148,7 @@ def test_every_alignment_of_every_tie(subnormals, nonfinite):
 
 
 def test_corner_blocks():
-    inf, nan, one, biggest = 0x7F800000, 0x7FC00000, 0x3F800000, 0x7F7FFFFF
-    blocks = [
-        [0] * 16,
-        [1 << 31] * 16,
-        [1] * 16,
-        [0x007FFFFF] * 16,
-        [biggest] * 16,
-        [0xFF7FFFFF, *[0] * 15],
-        [inf, *[one] * 15],
-        [*[one] * 15, inf | 1 << 31],
-        [*[one] * 15, nan],
-        [nan | 1 << 31, *[0] * 15],
-        [0x7F800001, *[1 << 31] * 15],
-        [nan, inf] * 8,
-    ]
-    cases = [(words, fmt, rounding) for words in blocks for fmt in FORMATS.values() for rounding in ROUNDINGS]
+    cases = [(words, fmt, rounding) for words in CORNERS for fmt in FORMATS.values() for rounding in ROUNDINGS]
     for subnormals in ("flush", "exact"):
         for nonfinite in ("nan", "saturate"):
             _check(_bench(subnormals=subnormals, nonfinite=nonfinite), cases)
@@ -156,12 +156,12 @@ def test_corner_blocks():
 
 @pytest.mark.parametrize(("idle", "back"), CROSSED)
 def test_flow(idle, back):
-    _check(_bench(), _cases(14, 40, list(FORMATS), ROUNDINGS), idle=idle, back=back)
+    _check(_bench(), random_cases(14, 40, list(FORMATS), ROUNDINGS), idle=idle, back=back)
 
 
 def test_one_block_a_cycle_and_latency():
     bench = _bench()
-    source, sink = _check(bench, _cases(15, 60, list(FORMATS), ROUNDINGS))
+    source, sink = _check(bench, random_cases(15, 60, list(FORMATS), ROUNDINGS))
     assert_full_rate(source, sink)
     assert latency(source, sink) == bench[1].latency
 
@@ -190,7 +190,7 @@ def test_rounding_code_3_truncates():
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=str)
 def test_golden_agrees_with_the_reference(fmt, rounding):
     """The two models of the tests of hardware and software agree, options included."""
-    cases = [words for words, _, _ in _cases(17, 200, [fmt.name], [rounding])]
+    cases = [words for words, _, _ in random_cases(17, 200, [fmt.name], [rounding])]
     x = np.array(cases, dtype=np.uint32).view(np.float32)
     for subnormals in ("flush", "exact"):
         for nonfinite in ("nan", "saturate"):
