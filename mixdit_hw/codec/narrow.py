@@ -85,7 +85,9 @@ class NarrowConverter(wiring.Component):
     passes. Each place is filled again in the cycle in which it is emptied. That takes no multiplexer to hold a word,
     and costs nothing while both ends are willing; an end that is not makes a beat wait for the next turn, four cycles.
 
-    Options as those of `Converter`.
+    The format is chosen for each block; a code of no supported format converts as the widest. Rounding is that of the
+    parameter ``rounding``, or chosen for each block where that is ``runtime``; the parameters ``subnormals`` and
+    ``nonfinite`` say what becomes of such words.
 
     Latency 5 cycles (``latency``), from a block's first words to its first elements; throughput four words a cycle.
 

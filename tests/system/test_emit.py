@@ -54,6 +54,7 @@ def lint(folder: Path, name: str) -> str:
         *((unit, get_preset("small")) for unit in UNITS),
         ("core", TINY.replace(formats=("mx6",), drain=2, interleave=5, a_depth=32)),
         ("converter", TINY.replace(rounding="runtime", subnormals="exact", nonfinite="saturate")),
+        ("narrow_converter", TINY.replace(rounding="runtime", subnormals="exact", nonfinite="saturate")),
     ],
 )
 def test_lint_is_clean(unit: str, params: Params, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The units that prepare A, as emitted Verilog in Verilator and Icarus, against the golden model.
 
-The converter by itself, on words of any kind in all formats and roundings; and the outlier split, whose recorded
+The converters by themselves, on words of any kind in all formats and roundings; and the outlier split, whose recorded
 output is played into the converter. All runs have idle sources and stalling sinks, from seeds.
 """
 
@@ -72,22 +72,47 @@ def block_beats(tensor: golden.MXTensor, params: Params) -> list[int]:
     ]
 
 
+def random_blocks(params: Params, seed: int) -> list[tuple[np.ndarray, int, int, int]]:
+    """Words, format and rounding of random blocks, and what the converter must make of each."""
+    rng = np.random.default_rng(seed)
+    words = random_words(rng, 400)
+    formats = rng.choice([f.name for f in FORMATS.values()], len(words))
+    roundings = rng.integers(0, 4, len(words))
+    blocks = []
+    for row, name, rounding in zip(words, formats, roundings, strict=True):
+        fmt = FORMATS[str(name)]
+        tensor = golden.quantize(row.view(np.float32)[np.newaxis], fmt, **options(params, int(rounding)))
+        blocks.append((row, fmt.code, int(rounding), *block_beats(tensor, params)))
+    return blocks
+
+
 @pytest.mark.parametrize("engine", VERILOG_ENGINES)
 @pytest.mark.parametrize("params", [PLAIN, EXACT], ids=["flush-nan", "exact-saturate"])
 def test_converter(engine: str, params: Params, build: Build) -> None:
     """Random blocks, each with a format and a rounding of its own."""
     unit = build(engine, "converter", params)
     for seed, (idle, stall) in enumerate(STALLS, 1):
-        rng = np.random.default_rng(seed)
-        words = random_words(rng, 400)
-        formats = rng.choice([f.name for f in FORMATS.values()], len(words))
-        roundings = rng.integers(0, 4, len(words))
+        blocks = random_blocks(params, seed)
+        beats = [bits_of(words) | code << 512 | rounding << 514 for words, code, rounding, _ in blocks]
+        expected = [beat for *_, beat in blocks]
+        got = unit.play({"i": beats}, {"o": len(expected)}, idle=idle, stall=stall, seed=seed)
+        assert got.beats["o"] == expected, f"seed {seed}"
+
+
+@pytest.mark.parametrize("engine", VERILOG_ENGINES)
+@pytest.mark.parametrize("params", [PLAIN, EXACT], ids=["flush-nan", "exact-saturate"])
+def test_narrow_converter(engine: str, params: Params, build: Build) -> None:
+    """The same blocks in four beats each."""
+    unit = build(engine, "narrow_converter", params)
+    width = 4 * (params.magnitude_bits + 1)  # of the elements of a beat
+    for seed, (idle, stall) in enumerate(STALLS, 1):
         beats, expected = [], []
-        for row, name, rounding in zip(words, formats, roundings, strict=True):
-            fmt = FORMATS[str(name)]
-            beats.append(bits_of(row) | fmt.code << 512 | int(rounding) << 514)
-            values = row.view(np.float32)[np.newaxis]
-            expected += block_beats(golden.quantize(values, fmt, **options(params, int(rounding))), params)
+        for words, code, rounding, beat in random_blocks(params, seed):
+            for part in range(4):
+                beats.append(bits_of(words[4 * part :][:4]) | code << 128 | rounding << 130)
+                elements, micro = beat >> 16 + width * part & (1 << width) - 1, beat >> 8 + 2 * part & 3
+                flags = code | int(part == 3) << 2
+                expected.append(beat & 0xFF | micro << 8 | elements << 10 | flags << 10 + width)
         got = unit.play({"i": beats}, {"o": len(expected)}, idle=idle, stall=stall, seed=seed)
         assert got.beats["o"] == expected, f"seed {seed}"
 
