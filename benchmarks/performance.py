@@ -16,6 +16,7 @@ from typing import Any
 from mixdit_hw.perf.arrays import array, array_of
 from mixdit_hw.perf.authors import AuthorsCost, authors_cost
 from mixdit_hw.perf.compare import compare
+from mixdit_hw.perf.core import full_rate_c_depth
 from mixdit_hw.perf.tiles import Shape, best_shapes, loss, steady_loss, ways
 from mixdit_hw.report.perf import gpu_note
 from mixdit_hw.report.table import align_table
@@ -128,7 +129,8 @@ def ports() -> list[dict[str, Any]]:
     qk = next(g for g in MODELS[HEAD].gemms() if g.name == "qk.6x6")
     found = []
     for drain in PORTS:
-        params = array(64, 64).replace(drain=drain, c_depth=max(64, 4 * 64 * 4 // drain))
+        params = array(64, 64).replace(drain=drain, c_depth=4 * 64 * 4)
+        params = params.replace(c_depth=full_rate_c_depth(params, 64 // drain))
         result = compare([qk], params, name="qk", clock=CLOCK, schedule="ours")["ours"]
         found.append(
             {"drain": drain, "words": drain * 64, "utilisation": result["utilisation"], "useful": result["useful"]}

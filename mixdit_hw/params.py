@@ -3,16 +3,24 @@
 import json
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
+from math import gcd, lcm
 from typing import Any
 
 from golden.formats import BLOCK_SIZE, FORMATS, Format, get_format
 
 ROUNDINGS = ("nearest-even", "truncate", "half-away")
-ADDER_LATENCY = 4  # cycles of the FP32 accumulation loop, so the least number of interleaved outputs
+TREES = ("compressors", "chains")
+LOOP_LATENCIES = (4, 8)  # cycles of the FP32 accumulation loop
+SHARES = (1, 2, 4)
 
 
 def _is_power_of_two(x: int) -> bool:
     return x > 0 and x & (x - 1) == 0
+
+
+def _power_of_two_from(x: int) -> int:
+    """The smallest power of two that is at least ``x``."""
+    return 1 << (x - 1).bit_length()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,22 +31,33 @@ class Params:
     ----------
     rows, columns
         Dot engines of the array, R x C; each 1 to 128.
+    share_rows, share_columns
+        Engines that share the registers of their operands: so many engines of a column one of W, so many of a row one
+        of A; each 1, 2 or 4. Where that does not divide the rows or columns, their greatest common divisor counts.
+    loop_latency
+        Cycles of the accumulation loop, 4 or 8: how finely the engines are pipelined. With 8 the period is a third
+        shorter, registers are nearly twice as many, and T is at least 8.
+    tree
+        How an engine adds up its products: ``compressors``, smaller and faster in cells, or carry ``chains``, smaller
+        on FPGAs.
     interleave
-        Outputs T that each engine owns and visits in turn, 4 to 16; not less than the accumulation loop's 4 cycles.
-        A tile of the output is R*T rows by C columns.
+        Outputs T that each engine owns and visits in turn, 4 to 16; not less than ``loop_latency``. A tile of the
+        output is R*T rows by C columns.
     formats
         Formats the engines multiply, a subset of mx9, mx6, mx4; A and W may use any of them in any K block.
     a_depth
-        Entries of each row's A memory, one block each; a power of two, 4*T to 4096. A K block takes T of them.
+        Entries of A's memories, one block of each row; a power of two, 4*T to 4096. A K block takes T of them.
+        ``full_rate_a_depth`` keeps the array busy.
     w_depth
-        Entries of each column's W memory, one block each; a power of two, 4 to 4096.
+        Entries of W's memories, one block of each column; a power of two, 4 to 4096. ``full_rate_w_depth`` keeps the
+        array busy.
     c_depth
-        Entries of each column's result memory, one FP32 word each; a power of two, at least R*T/drain, so that a tile
-        can reserve its space, and at most 16384. Twice that lets tiles overlap; four times that keeps pace with tiles
-        as short as R/drain digit passes.
+        Result beats that the result memories hold; a power of two, at least R*T/drain, so that a tile can reserve its
+        space, and at most 16384. Twice that lets tiles overlap; how much keeps pace with tiles as short as R/drain
+        digit passes depends on the skew (`perf.core.full_rate_c_depth`).
     drain
-        Segments into which each column's result chain is cut, a divisor of R. A result beat holds drain*C words; a tile
-        takes R*T/drain cycles to leave, so tiles of fewer than R/drain digit passes are bound by it.
+        Rows of a result beat, a divisor of R: it holds drain*C words. A tile takes R*T/drain cycles to leave, so tiles
+        of fewer digit passes than R/drain are bound by it.
     cmd_depth
         Tile commands that can wait, 1 to 64.
     outlier_depth
@@ -60,6 +79,10 @@ class Params:
 
     rows: int = 4
     columns: int = 4
+    share_rows: int = 2
+    share_columns: int = 2
+    loop_latency: int = 4
+    tree: str = "compressors"
     interleave: int = 4
     formats: tuple[str, ...] = ("mx9", "mx6", "mx4")
     a_depth: int = 64
@@ -76,6 +99,9 @@ class Params:
         for name in (
             "rows",
             "columns",
+            "share_rows",
+            "share_columns",
+            "loop_latency",
             "interleave",
             "a_depth",
             "w_depth",
@@ -87,7 +113,7 @@ class Params:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
-        for name in ("rounding", "subnormals", "nonfinite"):
+        for name in ("tree", "rounding", "subnormals", "nonfinite"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a string, not {getattr(self, name)!r}")
         if not isinstance(self.formats, list | tuple) or not all(isinstance(f, str) for f in self.formats):
@@ -99,7 +125,11 @@ class Params:
 
         self._check_range("rows", 1, 128)
         self._check_range("columns", 1, 128)
-        self._check_range("interleave", ADDER_LATENCY, 16)
+        self._check_choice("share_rows", SHARES)
+        self._check_choice("share_columns", SHARES)
+        self._check_choice("loop_latency", LOOP_LATENCIES)
+        self._check_choice("tree", TREES)
+        self._check_range("interleave", self.loop_latency, 16)
         self._check_range("cmd_depth", 1, 64)
         self._check_range("outlier_depth", 1, 1024)
         for name, low, high in (("a_depth", 4 * self.interleave, 4096), ("w_depth", 4, 4096), ("c_depth", 4, 16384)):
@@ -121,10 +151,10 @@ class Params:
         if not low <= value <= high:
             raise ValueError(f"{name} must be {low} to {high}, not {value}")
 
-    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+    def _check_choice(self, name: str, choices: tuple[str, ...] | tuple[int, ...]) -> None:
         value = getattr(self, name)
         if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, not {value!r}")
 
     @property
     def format_set(self) -> tuple[Format, ...]:
@@ -140,6 +170,70 @@ class Params:
     def digits(self) -> int:
         """4-bit digits of the widest format."""
         return max(f.digits for f in self.format_set)
+
+    @property
+    def cluster_rows(self) -> int:
+        """Rows of engines that share registers of W."""
+        return gcd(self.rows, self.share_rows)
+
+    @property
+    def cluster_columns(self) -> int:
+        """Columns of engines that share registers of A."""
+        return gcd(self.columns, self.share_columns)
+
+    @property
+    def row_skew(self) -> int:
+        """Cycles by which the last row of engines works after the first, (R/V - 1)*(T - 1).
+
+        V is ``cluster_rows``: the rows of a cluster work at the same time.
+        """
+        return (self.rows // self.cluster_rows - 1) * (self.interleave - 1)
+
+    @property
+    def column_skew(self) -> int:
+        """Cycles by which the last column of engines works after the first, C/H - 1 with H ``cluster_columns``."""
+        return self.columns // self.cluster_columns - 1
+
+    @property
+    def chains(self) -> int:
+        """Result chains of each column, lcm(V, drain), each through R/chains cluster rows.
+
+        Chain s holds rows s*R/chains and following of the array, as users see it; each row of a cluster is on a chain
+        of its own, and each of a beat's ``drain`` rows comes from chains/drain of them in turn.
+        """
+        return lcm(self.cluster_rows, self.drain)
+
+    @property
+    def chain_rows(self) -> int:
+        """Engines on each result chain, R/chains; so many steps of T cycles a tile's results keep it busy."""
+        return self.rows // self.chains
+
+    @property
+    def lane_depth(self) -> int:
+        """Entries of a result lane, each of one word of each chain: c_depth*drain/chains."""
+        return self.c_depth * self.drain // self.chains
+
+    @property
+    def lane_tile(self) -> int:
+        """Entries of a result lane that a tile takes, R*T/chains."""
+        return self.chain_rows * self.interleave
+
+    @property
+    def full_rate_a_depth(self) -> int:
+        """Least ``a_depth`` with which A never keeps the array waiting while a beat comes in every cycle.
+
+        The power of two from row_skew + 2*T + 2 entries on: T for a block that comes in, T for one that is read, 2
+        cycles from the last beat to the decision that reads it, and what the last row has yet to read.
+        """
+        return _power_of_two_from(max(self.row_skew + 2 * self.interleave + 2, 4 * self.interleave))
+
+    @property
+    def full_rate_w_depth(self) -> int:
+        """Least ``w_depth`` with which W never keeps the array waiting while a beat comes in every cycle.
+
+        The power of two from ceil((column_skew + 3)/T) + 1 entries on.
+        """
+        return _power_of_two_from(max(-(-(self.column_skew + 3) // self.interleave) + 1, 4))
 
     @property
     def tile_rows(self) -> int:

@@ -4,9 +4,9 @@ from .params import Params
 
 PRESETS: dict[str, Params] = {
     "tiny": Params(rows=2, columns=2, a_depth=16, w_depth=4, c_depth=32),
-    "small": Params(rows=4, columns=4, a_depth=32, w_depth=8, c_depth=64),
-    "edge": Params(rows=8, columns=8, a_depth=64, w_depth=16, c_depth=64),
-    "base": Params(rows=16, columns=16, a_depth=128, w_depth=16, c_depth=128),
+    "small": Params(rows=4, columns=4, a_depth=16, w_depth=4, c_depth=64),
+    "edge": Params(rows=8, columns=8, drain=2, loop_latency=8, interleave=8, a_depth=64, w_depth=4, c_depth=64),
+    "base": Params(rows=16, columns=16, drain=4, loop_latency=8, interleave=8, a_depth=128, w_depth=4, c_depth=128),
 }
 
 __all__ = ["PRESETS", "get_preset"]

@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from .array.drain import ResultReader
 from .array.mesh import Array
+from .dot.timing import timing_of
+from .latency import core_latency
 from .params import Params
 from .shapes import BlockBeatLayout, CommandLayout, ResultBeatLayout
 from .tile.counters import COUNTER_BITS, STEP_EVENTS, Counters
@@ -23,7 +25,7 @@ class Core(wiring.Component):
     beats, where beat t brings the blocks of the tile's rows r*T + t, r = 0 ... R-1; on ``w`` n beats, one for each K
     block, with the blocks of the tile's C columns. All blocks of a beat, and the T beats of a K block, have one format,
     any of those that the design supports. Unless the command says ``accumulate``, R*T/drain result beats follow on
-    ``c``; beat i holds, for each segment g = 0 ... drain-1 and column c, the element of row g*(R/drain)*T + i. Each
+    ``c``; beat i holds, for each g = 0 ... drain-1 and column c, the element of row g*(R/drain)*T + i. Each
     element is accumulated in FP32, block by block, in the order of the blocks (docs/numerics.md, Accumulation).
 
     The three input streams are independent: blocks may come before their command. Everything is back to back: the
@@ -65,7 +67,7 @@ class Core(wiring.Component):
         slowly.
     wait_drain : Out(32)
         Steps of T cycles in which a tile's last pass waited for the result chains, because tiles follow each other in
-        fewer than R/drain passes.
+        fewer passes than a chain has engines.
     """
 
     unit_name = "core"
@@ -96,17 +98,15 @@ class Core(wiring.Component):
         return tuple(
             (name, getattr(p, name))
             for name in (
-                "rows", "columns", "interleave", "formats", "a_depth", "w_depth", "c_depth", "drain", "cmd_depth"
+                "rows", "columns", "cluster_rows", "cluster_columns", "loop_latency", "tree", "interleave", "formats",
+                "a_depth", "w_depth", "c_depth", "drain", "cmd_depth",
             )
         )  # fmt: skip
 
     @property
     def latency(self) -> int:
         """Cycles from the decision for a tile's last pass to its first result beat on ``c``, if nothing stalls."""
-        p = self._params
-        # The lane that writes last: the last column's, in the last segment.
-        last_lane = (p.rows - p.rows // p.drain) * (p.interleave - 1) + p.columns - 1
-        return Sequencer.latency + Array.latency + last_lane + ResultReader.latency
+        return core_latency(self._params, timing_of(self._params.loop_latency).latency)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

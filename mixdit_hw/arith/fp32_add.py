@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .carry_select import carry_select_add
-from .register import register
+from .register import cut, register
 
 FRACTION_BITS = 23
 EXPONENT_BITS = 8
@@ -36,118 +36,195 @@ class FP32Add(wiring.Component):
     below 2^-126 are +0, sums of 2^128(1 - 2^-25) and more are Inf; Inf - Inf and NaN give 0x7FC00000; exact
     cancellation gives +0 (docs/numerics.md, Accumulation).
 
-    Latency: 4 cycles (`latency`). Throughput: one sum per cycle.
+    Latency: ``latency`` cycles, as asked for. Throughput: one sum per cycle.
+
+    Parameters
+    ----------
+    latency
+        4: align, add, normalise, round; or 8, in which each of these takes two cycles.
 
     Members
     -------
     a, b : In(32)
         Summands.
+    clear : In(1)
+        Take 0 for ``a``.
     o : Out(32)
-        Their sum, 4 cycles later.
+        Their sum, ``latency`` cycles later.
+
+    Raises
+    ------
+    ValueError
+        ``latency`` is neither 4 nor 8.
     """
 
-    latency = 4
-
-    def __init__(self) -> None:
-        super().__init__({"a": In(32), "b": In(32), "o": Out(32)})
+    def __init__(self, latency: int = 4) -> None:
+        if latency not in (4, 8):
+            raise ValueError(f"latency must be 4 or 8, not {latency}")
+        super().__init__({"a": In(32), "b": In(32), "clear": In(1), "o": Out(32)})
+        self.latency = latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        long = self.latency == 8
 
-        # Cycle 1: order by magnitude, align the smaller to the larger.
+        # Order by magnitude. A cleared summand is the smaller one, and 0; how far it would be off does not matter then.
         a_exp, b_exp = self.a[23:31], self.b[23:31]
         swap = Signal()
-        m.d.comb += swap.eq(_less_than(self.a[:31], self.b[:31]))
-        large, small = Signal(32), Signal(32)
+        m.d.comb += swap.eq(_less_than(self.a[:31], self.b[:31]) | self.clear)
+        large, small = Signal(32), Signal(31)
         m.d.comb += [
             large.eq(Mux(swap, self.b, self.a)),
-            small.eq(Mux(swap, self.a, self.b)),
+            small.eq(Mux(swap, self.a[:31] & ~self.clear.replicate(31), self.b[:31])),
         ]
         a_minus_b, b_minus_a = Signal(9), Signal(9)
         m.d.comb += [a_minus_b.eq(a_exp - b_exp), b_minus_a.eq(b_exp - a_exp)]
         distance = Signal(8)
         m.d.comb += distance.eq(Mux(a_minus_b[8], b_minus_a, a_minus_b))
-        # The significand of a zero stays out by its missing hidden bit alone: its fraction is zero too.
-        significand = Cat(Const(0, 2), small[:23], small[23:31].any())
-        aligned, sticky = Signal(26), Signal()
-        shifted: Value = significand
+        a_top, b_top = a_exp.all() & ~self.clear, b_exp.all()
+        a_frac, b_frac = self.a[22], self.b[22]  # a NaN is canonical: its top fraction bit is set
+        subtract = (self.a[31] & ~self.clear) ^ self.b[31]
+        s = cut(
+            m,
+            "_ordered",
+            long,
+            sign=large[31],
+            exp=large[23:31],
+            large=large[:23],
+            small=Cat(small[:23], small[23:].any()),
+            near=distance[:5],
+            far=distance[5:].any(),
+            subtract=subtract,
+            nan=(a_top & a_frac) | (b_top & b_frac) | (a_top & b_top & subtract),
+            inf=a_top | b_top,
+        )
+
+        # Align the smaller to the larger, and invert it where it is subtracted. The significand of a zero stays out by
+        # its missing hidden bit alone: its fraction is zero too.
+        shifted: Value = Cat(Const(0, 2), s.small)
         lost: Value = Const(0, 1)
         for k in range(5):
             step = 1 << k
-            take = distance[k]
-            lost = lost | (take & shifted[:step].any())
-            shifted = Mux(take, shifted[step:], shifted)
-        far = distance[5:].any()
-        m.d.comb += [
-            aligned.eq(Mux(far, 0, shifted)),
-            sticky.eq(Mux(far, significand.any(), lost)),
-        ]
-        is_nan, is_inf = Signal(), Signal()
-        a_top, b_top = a_exp.all(), b_exp.all()
-        a_frac, b_frac = self.a[22], self.b[22]  # a NaN is canonical: its top fraction bit is set
-        subtract = self.a[31] ^ self.b[31]
-        m.d.comb += [
-            is_nan.eq((a_top & a_frac) | (b_top & b_frac) | (a_top & b_top & subtract)),
-            is_inf.eq(a_top | b_top),
-        ]
-        sign1 = register(m, large[31], "sign1")
-        exp1 = register(m, large[23:31], "exp1")
-        large1 = register(m, Cat(large[:23], large[23:31].any()), "large1")
-        small1 = register(m, Cat(sticky, aligned), "small1")
-        subtract1 = register(m, subtract, "subtract1")
-        nan1, inf1 = register(m, is_nan, "nan1"), register(m, is_inf, "inf1")
+            lost = lost | (s.near[k] & shifted[:step].any())
+            shifted = Mux(s.near[k], shifted[step:], shifted)
+        aligned = Cat(Mux(s.far, s.small[-1], lost), shifted & ~s.far.replicate(len(shifted)))
+        s = cut(
+            m,
+            "_aligned",
+            sign=s.sign,
+            exp=s.exp,
+            large=Cat(s.large, s.exp.any()),
+            small=aligned ^ s.subtract.replicate(len(aligned)) if long else aligned,
+            subtract=s.subtract,
+            nan=s.nan,
+            inf=s.inf,
+        )
 
-        # Cycle 2: add or subtract; never negative, since the larger magnitude comes first.
-        augend = Cat(Const(0, _GUARDS), large1)
-        total = carry_select_add(augend, small1 ^ subtract1.replicate(len(augend)), subtract1, (9, 9, 9))
-        sum2 = register(m, Cat(total[:-1], total[-1] & ~subtract1), "sum2")
-        sign2, exp2 = register(m, sign1, "sign2"), register(m, exp1, "exp2")
-        nan2, inf2 = register(m, nan1, "nan2"), register(m, inf1, "inf2")
+        # Add or subtract; never negative, since the larger magnitude comes first.
+        augend = Cat(Const(0, _GUARDS), s.large)
+        if long:
+            half = 15
+            low = (Cat(s.subtract, augend[:half]) + Cat(s.subtract, s.small[:half]))[1 : half + 2]
+            s = cut(
+                m,
+                "_low",
+                sign=s.sign,
+                exp=s.exp,
+                low=low,
+                large=augend[half:],
+                small=s.small[half:],
+                subtract=s.subtract,
+                nan=s.nan,
+                inf=s.inf,
+            )
+            high = (Cat(s.low[half], s.large) + Cat(s.low[half], s.small))[1 : len(s.large) + 2]
+            total = Cat(s.low[:half], high)
+        else:
+            addend = s.small ^ s.subtract.replicate(len(augend))
+            total = carry_select_add(augend, addend, s.subtract, (9, 9, 9))
+        s = cut(
+            m,
+            "_added",
+            sign=s.sign,
+            exp=s.exp,
+            total=Cat(total[:-1], total[-1] & ~s.subtract),
+            nan=s.nan,
+            inf=s.inf,
+        )
 
-        # Cycle 3: normalise, the coarse shifts first, each as soon as the bits above it are known to be zero.
-        normal: Value = sum2
+        # Normalise, the coarse shifts first, each as soon as the bits above it are known to be zero.
+        normal: Value = s.total
         count: list[Value] = []
         for k in reversed(range(5)):
+            if k == 2:
+                s = cut(
+                    m,
+                    "_coarse",
+                    long,
+                    sign=s.sign,
+                    exp=s.exp,
+                    normal=normal,
+                    count=Cat(count),
+                    nan=s.nan,
+                    inf=s.inf,
+                )
+                normal, count = s.normal, list(s.count)
             step = 1 << k
             empty = ~normal[-step:].any()
             normal = Mux(empty, Cat(Const(0, step), normal[:-step]), normal)
             count.insert(0, empty)
-        kept = register(m, normal[_GUARDS:], "kept3")
-        guard3, fraction3, nonzero3 = kept[0], kept[1:-1], kept[-1]
-        sticky3 = register(m, normal[:_GUARDS].any(), "sticky3")
-        count3 = register(m, Cat(count), "count3")
-        sign3, exp3 = register(m, sign2, "sign3"), register(m, exp2, "exp3")
-        nan3, inf3 = register(m, nan2, "nan3"), register(m, inf2, "inf3")
+        s = cut(
+            m,
+            "_normal",
+            sign=s.sign,
+            exp=s.exp,
+            kept=normal[_GUARDS:],
+            sticky=normal[:_GUARDS].any(),
+            count=Cat(count),
+            nan=s.nan,
+            inf=s.inf,
+        )
+        guard, fraction, nonzero = s.kept[0], s.kept[1:-1], s.kept[-1]
 
-        # Cycle 4: round. A sum below 2^-126 is a multiple of 2^-149: it is exact, and rounding cannot lift it out of
-        # zero. Rounding up to 2^128 leaves a fraction of 0, so it gives Inf by itself. So all special cases are known
-        # early.
+        # Round. A sum below 2^-126 is a multiple of 2^-149: it is exact, and rounding cannot lift it out of zero.
+        # Rounding up to 2^128 leaves a fraction of 0, so it gives Inf by itself. So all special cases are known early.
         round_up = Signal()
-        exponent, bumped = Signal(signed(EXPONENT_BITS + 2)), Signal(EXPONENT_BITS)
-        m.d.comb += [
-            round_up.eq(guard3 & (sticky3 | fraction3[0])),
-            exponent.eq(exp3 + 1 - count3),
-            bumped.eq(exp3 + 2 - count3),
-        ]
-        # The fraction in segments, each plus 1 where round_up comes through all those below it.
-        parts: list[Value] = []
-        carry: Value = round_up
-        for part in (fraction3[:8], fraction3[8:16], fraction3[16:]):
-            parts.append(Mux(carry, (part + 1)[: len(part)], part))
-            carry = round_up & fraction3[: sum(map(len, parts))].all()
+        exponent = Signal(signed(EXPONENT_BITS + 2))
         zero, overflow = Signal(), Signal()
         m.d.comb += [
-            zero.eq((~nonzero3 | (exponent <= 0)) & ~inf3),
-            overflow.eq(inf3 | (exponent == EXPONENT_MAX)),
+            round_up.eq(guard & (s.sticky | fraction[0])),
+            exponent.eq(s.exp + 1 - s.count),
+            zero.eq((~nonzero | (exponent <= 0)) & ~s.inf),
+            overflow.eq(s.inf | (exponent == EXPONENT_MAX)),
         ]
-        finite = ~(zero | overflow | nan3)
-        fraction = Cat(*parts) & finite.replicate(FRACTION_BITS)
-        field = Mux(carry, bumped, exponent[:EXPONENT_BITS]) & (~zero | nan3).replicate(EXPONENT_BITS)
-        word = Cat(
-            fraction[:-1],
-            fraction[-1] | nan3,
-            field | (overflow | nan3).replicate(EXPONENT_BITS),
-            sign3 & ~zero & ~nan3,
+        # The exponent plus 1, unless there are cycles to add it later.
+        bumped = {} if long else {"bumped": (s.exp + 2 - s.count)[:EXPONENT_BITS]}
+        # The fraction in segments, each plus 1 where round_up comes through all those below it.
+        segments = (fraction[:8], fraction[8:16], fraction[16:])
+        carries = [round_up, *(round_up & fraction[:end].all() for end in (8, 16, FRACTION_BITS))]
+        s = cut(
+            m,
+            "_rounding",
+            long,
+            segments=Cat(segments),
+            carries=Cat(carries),
+            finite=~(zero | overflow | s.nan),
+            exponent=exponent[:EXPONENT_BITS],
+            **bumped,
+            keep=~zero | s.nan,
+            top=overflow | s.nan,
+            sign=s.sign & ~zero & ~s.nan,
+            nan=s.nan,
         )
-        m.d.comb += self.o.eq(register(m, word, "sum4"))
+        rounded: list[Value] = []
+        start = 0
+        for k, segment in enumerate(segments):
+            part = s.segments[start : start + len(segment)]
+            rounded.append(Mux(s.carries[k], (part + 1)[: len(part)], part))
+            start += len(part)
+        result = Cat(*rounded) & s.finite.replicate(FRACTION_BITS)
+        field = (s.exponent + s.carries[-1])[:EXPONENT_BITS] if long else Mux(s.carries[-1], s.bumped, s.exponent)
+        field &= s.keep.replicate(EXPONENT_BITS)
+        word = Cat(result[:-1], result[-1] | s.nan, field | s.top.replicate(EXPONENT_BITS), s.sign)
+        m.d.comb += self.o.eq(register(m, word, "sum"))
         return m

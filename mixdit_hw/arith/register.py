@@ -1,5 +1,7 @@
 """Pipeline registers without reset."""
 
+from types import SimpleNamespace
+
 from amaranth.hdl import Module, Signal, Value, ValueLike
 
 
@@ -19,3 +21,14 @@ def register(m: Module, value: ValueLike, name: str, cycles: int = 1) -> Signal:
         current = stage
     assert isinstance(current, Signal)
     return current
+
+
+def cut(m: Module, suffix: str, active: bool = True, /, **values: ValueLike) -> SimpleNamespace:
+    """Cut a pipeline: return all values a clock cycle later, as attributes, or as they are unless ``active``.
+
+    The registers are called as their values, with ``suffix``.
+    """
+    names = {name: Value.cast(value) for name, value in values.items()}
+    if active:
+        names = {name: register(m, value, f"{name}{suffix}") for name, value in names.items()}
+    return SimpleNamespace(**names)

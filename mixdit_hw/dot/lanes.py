@@ -1,44 +1,54 @@
 """Sixteen digit multipliers, added in pairs."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.formats import DIGIT_BITS, PAIRS
 
-from ..arith.register import register
+from ..arith.compress import multiply
+from ..arith.register import cut
 from .operand import DigitsLayout
+from .timing import Timing
 
 PRODUCT_BITS = 2 * DIGIT_BITS
-PAIR_BITS = PRODUCT_BITS + 2  # the sum of two products of either sign
+PAIR_BITS = PRODUCT_BITS + 3  # twice the sum of two products of either sign
 
 
 class Lanes(wiring.Component):
-    """Multiply 16 signed digits by 16 and add the products in pairs.
+    """Multiply 16 signed digits by 16, add the products in pairs, and shift the sums by W's microexponents.
 
     The two elements of a pair share their microexponents, so their products are added before they are shifted. To
-    negate a pair costs an inversion only: where ``signs`` is set, the pair leaves as the bitwise complement of its
-    negative, that is, one too low, and the adder tree makes up for it.
+    negate a product costs an inversion only: it becomes one too low, and so does the sum of a pair, once where the
+    first product is negative (``signs``) and once where the second is, which the carry into the addition makes up for.
+    The adder tree makes up for the first.
 
-    Latency: 1 cycle. Throughput: one operand pair per cycle.
+    Latency: ``timing.lanes`` cycles. Throughput: one operand pair per cycle.
+
+    Parameters
+    ----------
+    timing
+        Of the engine.
 
     Members
     -------
     a, w : In(DigitsLayout)
         Operands.
-    pairs : Out(8 x 10)
-        Pair sums, two's complement, each less one where its sign is set.
+    w_micro : In(8)
+        W's microexponents, ``timing.w_micro`` cycles after its digits.
+    pairs : Out(8 x 11)
+        Pair sums, two's complement, doubled where W's microexponent is 0; one too low where ``signs`` is set.
     signs : Out(8)
         The sign of each pair's first product.
     """
 
-    latency = 1
-
-    def __init__(self) -> None:
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
         super().__init__(
             {
                 "a": In(DigitsLayout()),
                 "w": In(DigitsLayout()),
+                "w_micro": In(PAIRS),
                 "pairs": Out(data.ArrayLayout(PAIR_BITS, PAIRS)),
                 "signs": Out(PAIRS),
             }
@@ -48,23 +58,19 @@ class Lanes(wiring.Component):
         m = Module()
         signs = Signal(2 * PAIRS)
         m.d.comb += signs.eq(self.a.signs ^ self.w.signs)
-        pairs = []
+        products = [multiply(m, self.a.digits[i], self.w.digits[i], signs[i]) for i in range(2 * PAIRS)]
+        s = cut(m, "_product", self._timing.lanes > 1, digits=Cat(products), signs=signs)
+        pairs: list[Value] = []
         for j in range(PAIRS):
-            first, second = (Signal(PRODUCT_BITS, name=f"product{2 * j + k}") for k in range(2))
-            m.d.comb += [
-                first.eq(self.a.digits[2 * j] * self.w.digits[2 * j]),
-                second.eq(self.a.digits[2 * j + 1] * self.w.digits[2 * j + 1]),
-            ]
-            sign, differ = signs[2 * j], signs[2 * j] ^ signs[2 * j + 1]
-            # first + second or first - second; the lowest bit of both summands makes the carry-in.
+            first, second = (s.digits.word_select(2 * j + k, PRODUCT_BITS) for k in range(2))
+            sign, other = s.signs[2 * j], s.signs[2 * j + 1]
             total = Signal(PRODUCT_BITS + 2, name=f"total{j}")
-            m.d.comb += total.eq(Cat(differ, first) + Cat(differ, second ^ differ.replicate(PRODUCT_BITS)))
-            # The carry is the sum's bit 8; in a subtraction its absence means a negative difference.
+            m.d.comb += total.eq(Cat(other, first) + Cat(other, second))
+            # The sum is that of the low bits, less 2^8 for each negative product.
             carry = total[PRODUCT_BITS + 1]
-            relative = Cat(total[1 : PRODUCT_BITS + 1], carry ^ differ, differ & ~carry)
-            pairs.append(relative ^ sign.replicate(PAIR_BITS))
-        m.d.comb += [
-            self.pairs.eq(register(m, Cat(pairs), "pair_sums")),
-            self.signs.eq(register(m, Cat(signs[2 * j] for j in range(PAIRS)), "pair_signs")),
-        ]
+            top = Cat(carry ^ sign ^ other, (sign & other) | (~carry & (sign | other)))
+            pair = Cat(total[1 : PRODUCT_BITS + 1], top)
+            pairs.append(Mux(self.w_micro[j], Cat(pair, pair[-1]), Cat(sign, pair)))
+        s = cut(m, "_pair", sums=Cat(pairs), signs=Cat(s.signs[2 * j] for j in range(PAIRS)))
+        m.d.comb += [self.pairs.eq(s.sums), self.signs.eq(s.signs)]
         return m

@@ -1,15 +1,18 @@
 """From the exact integer sum of a block pair to the FP32 word that is added to the accumulator."""
 
+from types import SimpleNamespace
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.formats import EXPONENT_BIAS
 
-from ..arith.fp32_add import CANONICAL_NAN, EXPONENT_BITS, EXPONENT_MAX, FRACTION_BITS
+from ..arith.fp32_add import EXPONENT_BITS, EXPONENT_MAX, FRACTION_BITS
 from ..arith.lzc import leading_zeros
-from ..arith.register import register
+from ..arith.register import cut, register
 from .block_sum import HIGH_BITS
+from .timing import Timing
 
 
 class Normalise(wiring.Component):
@@ -19,10 +22,12 @@ class Normalise(wiring.Component):
     2^-126 becomes +0, and so does a zero sum. A shared exponent of 255 on either side gives the canonical NaN
     (docs/numerics.md, Accumulation).
 
-    Latency: 2 cycles. Throughput: one block per cycle.
+    Latency: ``timing.normalise`` cycles. Throughput: one block per cycle.
 
     Parameters
     ----------
+    timing
+        Of the engine.
     low_bits
         Bits of the sum below ``high``, 0 or 8.
 
@@ -38,9 +43,8 @@ class Normalise(wiring.Component):
         FP32 word.
     """
 
-    latency = 2
-
-    def __init__(self, low_bits: int) -> None:
+    def __init__(self, timing: Timing, low_bits: int) -> None:
+        self._timing = timing
         self._low_bits = low_bits
         super().__init__(
             {
@@ -57,42 +61,64 @@ class Normalise(wiring.Component):
         # A finished sum is at most 2^(low_bits + 14) - 1 in magnitude: the top bit of `high` repeats the sign.
         width = self._low_bits + HIGH_BITS - 2
 
-        # Cycle 1: magnitude. Zeros are counted on the complement, in parallel with its increment; where that makes a
-        # power of two the count is one too high, which cycle 2 sees as a bit above the top and repairs in the exponent.
+        # Magnitude. Zeros are counted on the complement, in parallel with its increment. Where that makes a power of
+        # two, as all bits below the leading one are ones, the count is one too high, and the exponent is repaired. The
+        # increment is in halves, with the carry into the upper one known beforehand.
         total = Cat(self.low, self.high)
         negative = self.high[-1]
         complement = Signal(width)
         m.d.comb += complement.eq(total[:width] ^ negative.replicate(width))
         # Field of a leading bit at the top of the magnitude; the sum weighs 2^(Ea + Ew - 254 - low_bits - 8).
         offset = width - 1 - 2 * EXPONENT_BIAS - self._low_bits - 8 + EXPONENT_BIAS
-        magnitude = register(m, (complement + negative)[:width], "magnitude")
-        zeros = register(m, leading_zeros(complement), "zeros")
-        sign = register(m, negative, "sign")
-        base_next = Signal(signed(EXPONENT_BITS + 3))
-        m.d.comb += base_next.eq(self.exponent + offset)
-        base = register(m, base_next, "base")
-        nan = register(m, self.nan, "is_nan")
+        base = Signal(signed(EXPONENT_BITS + 3))
+        m.d.comb += base.eq(self.exponent + offset)
+        half, long = width // 2, self._timing.normalise > 2
+        s = cut(
+            m,
+            "_counted",
+            long,
+            part=complement,
+            sign=negative,
+            carry=negative & complement[:half].all(),
+            zeros=leading_zeros(complement),
+            repair=negative & ~(complement[1:] & ~complement[:-1]).any(),
+            nothing=~negative & ~complement.any(),
+            base=base,
+            nan=self.nan,
+        )
+        values = {
+            "part": Cat((s.part[:half] + s.sign)[:half], (s.part[half:] + s.carry)[: width - half]),
+            "sign": s.sign,
+            "zeros": s.zeros,
+            "nothing": s.nothing,
+            "nan": s.nan,
+        }
+        if long:
+            s = cut(m, "_magnitude", **values, exponent=_exponent(m, s))
+            exponent = s.exponent
+        else:
+            s = cut(m, "_magnitude", **values, base=s.base, repair=s.repair)
+            exponent = _exponent(m, s)
 
-        # Cycle 2: shift and choose.
-        shifted: Value = Cat(magnitude, Const(0, 1))
-        for k in reversed(range(len(zeros))):
+        # Shift, and put in what is special.
+        shifted: Value = s.part
+        for k in reversed(range(len(s.zeros))):
             step = 1 << k
-            shifted = Mux(zeros[k], Cat(Const(0, min(step, width + 1)), shifted[:-step]), shifted)
-        normal = Signal(width + 1)
-        field = Signal(signed(EXPONENT_BITS + 3))
-        m.d.comb += [normal.eq(shifted), field.eq(base - zeros)]
-        repair = normal[-1]
-        exponent = Signal(signed(EXPONENT_BITS + 3))
-        m.d.comb += exponent.eq(field + repair)
-        fraction = Cat(Const(0, FRACTION_BITS - (width - 1)), normal[: width - 1])
-        word = Signal(32)
-        with m.If(nan):
-            m.d.comb += word.eq(CANONICAL_NAN)
-        with m.Elif((~normal[-2] & ~repair) | (exponent <= 0)):
-            m.d.comb += word.eq(0)
-        with m.Elif(exponent >= EXPONENT_MAX):
-            m.d.comb += word.eq(Cat(Const(0, FRACTION_BITS), Const(EXPONENT_MAX, EXPONENT_BITS), sign))
-        with m.Else():
-            m.d.comb += word.eq(Cat(fraction, exponent[:EXPONENT_BITS], sign))
+            shifted = Mux(s.zeros[k], Cat(Const(0, min(step, width)), shifted[:-step]), shifted)
+        fraction = Cat(Const(0, FRACTION_BITS - (width - 1)), shifted[: width - 1])
+        zero = s.nothing | (exponent <= 0)
+        overflow = exponent >= EXPONENT_MAX
+        finite = ~(zero | overflow | s.nan)
+        field = exponent[:EXPONENT_BITS] & finite.replicate(EXPONENT_BITS)
+        top = s.nan | (overflow & ~s.nothing)
+        fraction &= finite.replicate(FRACTION_BITS)
+        word = Cat(fraction[:-1], fraction[-1] | s.nan, field | top.replicate(EXPONENT_BITS), s.sign & ~zero & ~s.nan)
         m.d.comb += self.o.eq(register(m, word, "product"))
         return m
+
+
+def _exponent(m: Module, s: SimpleNamespace) -> Signal:
+    """The exponent field of the product, before it is known whether it is in range."""
+    exponent = Signal(signed(EXPONENT_BITS + 3))
+    m.d.comb += exponent.eq(s.base - s.zeros + s.repair)
+    return exponent

@@ -14,12 +14,14 @@ from .verilog import Design, tool_versions
 def manifest(design: Design, params: Params) -> str:
     """JSON text.
 
-    ``parameters`` are those of `Params`; ``formats`` the supported formats with their codes; ``block`` the bits of a
-    block on the ports; ``tile``, for the core alone, the size of a tile and its beats; ``streams`` those of the top
-    with their order of beats; ``ports`` those of the top, in order, with ``width`` in bits, ``stream`` (absent outside
-    of streams), ``layout`` (least significant field first; u8 is unsigned of 8 bits, s4 signed of 4), ``meaning`` and,
-    for structs, ``fields``; ``modules`` the distinct units with the number of their instances and, where declared,
-    their latency in cycles; ``numerics`` is `numerics_digest`.
+    ``parameters`` are those of `Params`; ``formats`` the supported formats with their codes; ``block`` the bits of
+    a block on the ports; for the core alone, ``tile`` is the size of a tile and its beats, and ``array`` the
+    clusters of engines, the chains of a column, the entries of the result lanes, all and of one tile, and cycles:
+    the skew of the last row and column, and the latency from the decision for a tile's last pass to its first beat;
+    ``streams`` those of the top with their order of beats; ``ports`` those of the top, in order, with ``width`` in
+    bits, ``stream`` (absent outside of streams), ``layout`` (least significant field first; u8 is unsigned of 8
+    bits, s4 signed of 4), ``meaning`` and, for structs, ``fields``; ``modules`` the distinct units with the number
+    of their instances and, where declared, their latency in cycles; ``numerics`` is `numerics_digest`.
     """
     content = {
         "name": design.name,
@@ -28,7 +30,7 @@ def manifest(design: Design, params: Params) -> str:
         "parameters": params.to_dict(),
         "formats": [{"name": f.name, "code": f.code, "magnitude_bits": f.magnitude_bits} for f in params.format_set],
         "block": _block(params),
-        **({"tile": _tile(params)} if design.top.unit_name == "core" else {}),
+        **({"tile": _tile(params), "array": _array(design, params)} if design.top.unit_name == "core" else {}),
         "numerics": {"sha256": numerics_digest()},
         "clocking": {"clock": "clk", "reset": "rst", "reset_is": "synchronous, active high"},
         "handshake": HANDSHAKE,
@@ -64,6 +66,20 @@ def _tile(params: Params) -> dict[str, int]:
         "w_blocks_per_beat": params.columns,
         "result_beats": params.tile_beats,
         "words_per_result_beat": params.drain * params.columns,
+    }
+
+
+def _array(design: Design, params: Params) -> dict[str, int | None]:
+    """Clusters, result chains and times of the core's array."""
+    return {
+        "cluster_rows": params.cluster_rows,
+        "cluster_columns": params.cluster_columns,
+        "chains": params.chains,
+        "lane_depth": params.lane_depth,
+        "lane_entries_per_tile": params.lane_tile,
+        "row_skew": params.row_skew,
+        "column_skew": params.column_skew,
+        "latency": design.top.latency,
     }
 
 

@@ -6,6 +6,7 @@ from ..array.mesh import Array
 from ..codec.convert import Converter
 from ..codec.narrow import NarrowConverter
 from ..codec.split import OutlierSplit
+from ..dot.cluster import Cluster
 from ..dot.engine import Engine
 from ..errors import InputError
 from ..params import Params
@@ -16,7 +17,8 @@ from .verilog import Design, build_design
 UNITS: dict[str, Callable[[Params], Unit]] = {
     "core": Core,
     "array": Array,
-    "engine": lambda params: Engine(params.interleave, params.digits),
+    "cluster": lambda p: Cluster(p.interleave, p.digits, p.cluster_rows, p.cluster_columns, p.loop_latency, p.tree),
+    "engine": lambda params: Engine(params.interleave, params.digits, params.loop_latency, params.tree),
     "converter": Converter,
     "narrow_converter": NarrowConverter,
     "outlier_split": lambda params: OutlierSplit(params, depth=params.outlier_depth),

@@ -4,6 +4,7 @@ from golden.formats import BLOCK_SIZE
 
 from ..params import Params
 from .authors import MACS_PER_ENGINE
+from .core import full_rate_c_depth
 
 _LARGEST = 128  # rows or columns
 _SHORT_TILE = 5  # K blocks of QK^T with heads of 65 to 80: as few as the result port shall keep pace with
@@ -13,7 +14,7 @@ def array_of(macs: int) -> Params:
     """The squarest array of so many MX6 multiplications per cycle, with queues for full speed.
 
     Results leave fast enough for tiles of 5 K blocks in MX6: the least number of segments that divides R and is at
-    least R/5.
+    least R/5; the result memories keep pace with tiles of R/drain passes.
 
     Raises
     ------
@@ -34,7 +35,7 @@ def array(rows: int, columns: int, interleave: int = 4) -> Params:
     """An array of that shape with queues for full speed and results as in `array_of`."""
     wanted = -(-rows // _SHORT_TILE)
     drain = next(d for d in range(wanted, rows + 1) if rows % d == 0)
-    return Params(
+    params = Params(
         rows=rows,
         columns=columns,
         interleave=interleave,
@@ -43,6 +44,7 @@ def array(rows: int, columns: int, interleave: int = 4) -> Params:
         c_depth=_power_of_two(4 * rows * interleave // drain),
         drain=drain,
     )
+    return params.replace(c_depth=max(params.c_depth, full_rate_c_depth(params, rows // drain)))
 
 
 def authors_array(params: Params) -> tuple[int, int]:

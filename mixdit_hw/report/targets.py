@@ -21,6 +21,8 @@ class Target:
         As the user types it.
     command
         Yosys's synthesis command, without ``-top``.
+    before
+        Commands before it.
     with_dsp, without_dsp
         Option that the command takes for multiplications in DSPs, and in logic.
     rules
@@ -30,6 +32,7 @@ class Target:
 
     name: str
     command: str
+    before: tuple[str, ...] = ()
     with_dsp: str = ""
     without_dsp: str = ""
     rules: tuple[tuple[str, str, int], ...] = field(default=(), repr=False)
@@ -37,7 +40,7 @@ class Target:
     def script(self, top: str, *, dsp: bool) -> list[str]:
         """Yosys's commands from a design that has been read to mapped cells."""
         option = self.with_dsp if dsp else self.without_dsp
-        return [" ".join(filter(None, (self.command, option, f"-top {top}")))]
+        return [*self.before, " ".join(filter(None, (self.command, option, f"-top {top}")))]
 
     def resources(self, cells: Mapping[str, int]) -> dict[str, int]:
         """How much of each of `RESOURCES` so many cells of each type take."""
@@ -72,7 +75,8 @@ FPGA_TARGETS = {
         ),
         Target(
             name="ecp5",
-            command="synth_ecp5",
+            command="synth_ecp5 -abc9 -nowidelut",
+            before=("scratchpad -copy abc9.script.flow3 abc9.script",),
             without_dsp="-nodsp",
             rules=(
                 (r"LUT4", "luts", 1),

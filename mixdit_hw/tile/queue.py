@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from golden.formats import MX9
 
 from ..array.control import pointer_bits
+from ..latency import QUEUE_LATENCY
 from ..shapes import FORMAT_CODE_BITS
 
 
@@ -49,7 +50,7 @@ class OperandQueue(wiring.Component):
     """
 
     unit_name = "operand_queue"
-    latency = 1
+    latency = QUEUE_LATENCY
 
     def __init__(self, depth: int, entries: int, digits: int) -> None:
         self._depth = depth

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..array.control import ColumnControlLayout, RowControlLayout, pointer_bits
+from ..latency import SEQUENCER_LATENCY
 from ..params import Params
 from ..shapes import CommandLayout
 
@@ -13,8 +14,9 @@ class Sequencer(wiring.Component):
     """Walk through tile commands, K blocks and digit passes, one pass per step of T cycles.
 
     A pass enters when its block is complete in both memories; the pass that finishes a tile also waits until the result
-    memories have room for the tile (its space is reserved then) and until R/drain steps have passed since the last tile
-    was finished, so that its results find the chains empty. Otherwise the step is a bubble, and its cause is reported.
+    lanes have room for the tile (its entries are reserved then) and until as many steps have passed since the last tile
+    was finished as a result chain has engines, so that its results find the chains empty. Otherwise the step is a
+    bubble, and its cause is reported.
 
     The passes of a block go through A's digits for each digit of W, low ones first; every odd pass shifts the running
     sum.
@@ -40,14 +42,14 @@ class Sequencer(wiring.Component):
     a_control : Out(RowControlLayout), w_control : Out(ColumnControlLayout)
         The step, for T cycles.
     freed : In(1)
-        A result beat has left the result memories.
+        An entry of the result lanes has been read to its last chain.
     pass_, wait_a, wait_w, wait_result, wait_drain : Out(1)
         For one cycle a step, while there is a command: a pass enters; or it waits for A, else for W, for result space,
         or for the result chains.
     """
 
     unit_name = "sequencer"
-    latency = 1
+    latency = SEQUENCER_LATENCY
 
     def __init__(self, params: Params) -> None:
         self._params = p = params
@@ -80,9 +82,8 @@ class Sequencer(wiring.Component):
             ("interleave", p.interleave),
             ("a_depth", p.a_depth),
             ("w_depth", p.w_depth),
-            ("c_depth", p.c_depth),
-            ("rows", p.rows),
-            ("drain", p.drain),
+            ("lane_depth", p.lane_depth),
+            ("chain_rows", p.chain_rows),
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -106,10 +107,9 @@ class Sequencer(wiring.Component):
         first, last = Signal(), Signal()
         m.d.comb += [first.eq(index == 0), last.eq(index == final)]
 
-        # Result space in beats, and steps until the result chains are empty.
-        steps = p.rows // p.drain
-        space = Signal(range(p.c_depth + 1), init=p.c_depth)
-        draining = Signal(range(steps))
+        # Free entries of the result lanes, and steps until the result chains are empty.
+        space = Signal(range(p.lane_depth + 1), init=p.lane_depth)
+        draining = Signal(range(p.chain_rows))
         finishing = Signal()
         m.d.comb += finishing.eq(last & (remaining == 1) & ~accumulate)
 
@@ -120,7 +120,7 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.wait_a.eq(1)
             with m.Elif(first & ~self.w_available):
                 m.d.comb += self.wait_w.eq(1)
-            with m.Elif(finishing & (space < p.tile_beats)):
+            with m.Elif(finishing & (space < p.lane_tile)):
                 m.d.comb += self.wait_result.eq(1)
             with m.Elif(finishing & (draining != 0)):
                 m.d.comb += self.wait_drain.eq(1)
@@ -129,9 +129,9 @@ class Sequencer(wiring.Component):
 
         finish = Signal()
         m.d.comb += [finish.eq(self.pass_ & finishing), self.take.eq(self.pass_ & last)]
-        m.d.sync += space.eq(space + self.freed - Mux(finish, p.tile_beats, 0))
+        m.d.sync += space.eq(space + self.freed - Mux(finish, p.lane_tile, 0))
         with m.If(finish):
-            m.d.sync += draining.eq(steps - 1)
+            m.d.sync += draining.eq(p.chain_rows - 1)
         with m.Elif(decide & (draining != 0)):
             m.d.sync += draining.eq(draining - 1)
 

@@ -3,10 +3,14 @@
 // Parameters:
 //   rows = 4
 //   columns = 4
+//   share_rows = 2
+//   share_columns = 2
+//   loop_latency = 4
+//   tree = "compressors"
 //   interleave = 4
 //   formats = ["mx9", "mx6", "mx4"]
-//   a_depth = 32
-//   w_depth = 8
+//   a_depth = 16
+//   w_depth = 4
 //   c_depth = 64
 //   drain = 1
 //   cmd_depth = 4
@@ -22,9 +26,9 @@
 // in blocks of 16. For a command of n blocks the core takes, on a, n*T beats: for each K block T beats, where beat t
 // brings the blocks of the tile's rows r*T + t, r = 0 ... R-1; on w n beats, one for each K block, with the blocks of
 // the tile's C columns. All blocks of a beat, and the T beats of a K block, have one format, any of those that the
-// design supports. Unless the command says accumulate, R*T/drain result beats follow on c; beat i holds, for each
-// segment g = 0 ... drain-1 and column c, the element of row g*(R/drain)*T + i. Each element is accumulated in FP32,
-// block by block, in the order of the blocks (docs/numerics.md, Accumulation).
+// design supports. Unless the command says accumulate, R*T/drain result beats follow on c; beat i holds, for each g = 0
+// ... drain-1 and column c, the element of row g*(R/drain)*T + i. Each element is accumulated in FP32, block by block,
+// in the order of the blocks (docs/numerics.md, Accumulation).
 //
 // The three input streams are independent: blocks may come before their command. Everything is back to back: the blocks
 // of the next tile follow at once, also while results leave.
@@ -35,22 +39,19 @@
 // On each stream a beat moves at every rising edge of the clock at which valid and ready are both high. Once valid is
 // high, it and the payload must stay as they are until then.
 
-// Hold A's blocks of one array row and feed them, digit by digit, to its first engine.
+// Hold A's blocks of one row of clusters and feed them, digit by digit, to its first cluster.
 module mixdit_row_feeder (
   input  wire         clk,
   input  wire         rst,
-  // Write port.
+  // Write port; the first row's block in the lowest bits.
   input  wire         write,
-  input  wire [4:0]   write_address,
-  // {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
-  //   exponent: Shared exponent, bits 0-7 of the block.
-  //   micro: Microexponents, bits 8-15: bit j is that of elements 2*j and 2*j + 1.
-  //   elements: From bit 16: of each element the magnitude and, above it, the sign.
-  input  wire [143:0] write_block,
+  input  wire [3:0]   write_address,
+  // 2 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
+  input  wire [287:0] write_blocks,
   // Once in T cycles, in bubbles too.
   input  wire         step,
-  // Of this row and for the next one.
-  // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
+  // Of this feeder and for the next one.
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
   //   differ.
   //   low: Take the low digits.
@@ -60,51 +61,68 @@ module mixdit_row_feeder (
   //   shift: The running sum is shifted before this pass.
   //   start: The accumulators are cleared before this pass's products are added.
   //   end: The accumulators are complete after this pass.
-  input  wire [12:0]  control,
-  // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
-  output reg  [12:0]  control_next = 13'h0000,
-  // To the first engine, each part when the engine needs it.
-  output wire [79:0]  a,
-  output reg  [7:0]   a_micro = 8'h00,
-  output reg  [7:0]   a_exponent = 8'h00,
+  input  wire [11:0]  control,
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
+  output reg  [11:0]  control_next = 12'h000,
+  // To the first cluster, each part when its engines need it; the first row's operand in the lowest bits.
+  output wire [159:0] a,
+  output reg  [15:0]  a_micro = 16'h0000,
+  output reg  [15:0]  a_exponent = 16'h0000,
   output reg          a_step = 1'h0,
   output reg          first = 1'h0,
   output reg          shift = 1'h0,
   output reg          start = 1'h0,
   output wire         end_
 );
-  wire [5:0] _00_;
-  wire [3:0] _01_;
-  wire [3:0] _02_;
-  wire [3:0] _03_;
-  wire [3:0] _04_;
-  wire [3:0] _05_;
-  wire [3:0] _06_;
-  wire [3:0] _07_;
-  wire [3:0] _08_;
-  wire [3:0] _09_;
-  wire [12:0] _10_;
-  wire [7:0] _11_;
-  wire [4:0] _12_;
-  wire [9:0] _13_;
-  wire [3:0] _14_;
-  wire [3:0] _15_;
-  wire [3:0] _16_;
-  wire [3:0] _17_;
-  wire [3:0] _18_;
-  wire [3:0] _19_;
-  wire [3:0] _20_;
-  wire [4:0] _21_;
-  wire [12:0] _22_;
-  reg [4:0] address = 5'h00;
+  wire [4:0] _000_;
+  wire [3:0] _001_;
+  wire [3:0] _002_;
+  wire [3:0] _003_;
+  wire [3:0] _004_;
+  wire [3:0] _005_;
+  wire [3:0] _006_;
+  wire [3:0] _007_;
+  wire [3:0] _008_;
+  wire [3:0] _009_;
+  wire [3:0] _010_;
+  wire [7:0] _011_;
+  wire [3:0] _012_;
+  wire [3:0] _013_;
+  wire [3:0] _014_;
+  wire [3:0] _015_;
+  wire [3:0] _016_;
+  wire [3:0] _017_;
+  wire [3:0] _018_;
+  wire [3:0] _019_;
+  wire [3:0] _020_;
+  wire [7:0] _021_;
+  wire [3:0] _022_;
+  wire [3:0] _023_;
+  wire [3:0] _024_;
+  wire [3:0] _025_;
+  wire [3:0] _026_;
+  wire [3:0] _027_;
+  wire [3:0] _028_;
+  wire [11:0] _029_;
+  wire [3:0] _030_;
+  wire [3:0] _031_;
+  wire [9:0] _032_;
+  wire [3:0] _033_;
+  wire [3:0] _034_;
+  wire [3:0] _035_;
+  wire [3:0] _036_;
+  wire [3:0] _037_;
+  wire [3:0] _038_;
+  wire [11:0] _039_;
+  reg [3:0] address = 4'h0;
   reg [9:0] ends = 10'h000;
-  reg [7:0] exponent_1 = 8'h00;
-  reg [7:0] exponent_2 = 8'h00;
+  reg [15:0] exponent_1 = 16'h0000;
+  reg [15:0] exponent_2 = 16'h0000;
   reg first_read_1 = 1'h0;
   reg last = 1'h0;
   reg low = 1'h0;
-  wire [143:0] read__data;
   reg shift_read_1 = 1'h0;
+  wire [287:0] signature__data;
   reg start_read_1 = 1'h0;
   reg start_read_2 = 1'h0;
   reg start_read_3 = 1'h0;
@@ -112,72 +130,19 @@ module mixdit_row_feeder (
   reg start_read_5 = 1'h0;
   reg step_read_1 = 1'h0;
   reg valid = 1'h0;
-  reg [143:0] memory [31:0];
+  reg [287:0] memory [15:0];
   integer memory_i;
   initial
-    for (memory_i = 0; memory_i < 32; memory_i = memory_i + 1) memory[memory_i] = 144'h000000000000000000000000000000000000;
+    for (memory_i = 0; memory_i < 16; memory_i = memory_i + 1) memory[memory_i] = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
   always @(posedge clk) begin
     if (write)
-      memory[write_address] <= write_block;
+      memory[write_address] <= write_blocks;
   end
-  reg [143:0] _69_;
+  reg [287:0] _104_;
   always @(posedge clk) begin
-    _69_ <= memory[address];
+    _104_ <= memory[address];
   end
-  assign read__data = _69_;
-  assign _00_ = address + 1'h1;
-  assign _11_ = read__data[7:0] & { last, last, last, last, last, last, last, last };
-  assign _14_ = low ? { read__data[18:16], 1'h0 } : read__data[22:19];
-  assign _15_ = low ? { read__data[26:24], 1'h0 } : read__data[30:27];
-  assign _16_ = low ? { read__data[34:32], 1'h0 } : read__data[38:35];
-  assign _17_ = low ? { read__data[42:40], 1'h0 } : read__data[46:43];
-  assign _18_ = low ? { read__data[50:48], 1'h0 } : read__data[54:51];
-  assign _19_ = low ? { read__data[58:56], 1'h0 } : read__data[62:59];
-  assign _20_ = low ? { read__data[66:64], 1'h0 } : read__data[70:67];
-  assign _01_ = low ? { read__data[74:72], 1'h0 } : read__data[78:75];
-  assign _02_ = low ? { read__data[82:80], 1'h0 } : read__data[86:83];
-  assign _03_ = low ? { read__data[90:88], 1'h0 } : read__data[94:91];
-  assign _04_ = low ? { read__data[98:96], 1'h0 } : read__data[102:99];
-  assign _05_ = low ? { read__data[106:104], 1'h0 } : read__data[110:107];
-  assign _06_ = low ? { read__data[114:112], 1'h0 } : read__data[118:115];
-  assign _07_ = low ? { read__data[122:120], 1'h0 } : read__data[126:123];
-  assign _08_ = low ? { read__data[130:128], 1'h0 } : read__data[134:131];
-  assign _09_ = low ? { read__data[138:136], 1'h0 } : read__data[142:139];
-  assign a = { read__data[143], read__data[135], read__data[127], read__data[119], read__data[111], read__data[103], read__data[95], read__data[87], read__data[79], read__data[71], read__data[63], read__data[55], read__data[47], read__data[39], read__data[31], read__data[23], _09_, _08_, _07_, _06_, _05_, _04_, _03_, _02_, _01_, _20_, _19_, _18_, _17_, _16_, _15_, _14_ } & { valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid };
-  always @(posedge clk)
-    control_next <= _10_;
-  always @(posedge clk)
-    address <= _12_;
-  always @(posedge clk)
-    low <= control_next[6];
-  always @(posedge clk)
-    valid <= control_next[8];
-  always @(posedge clk)
-    last <= control_next[7];
-  always @(posedge clk)
-    a_micro <= read__data[15:8];
-  always @(posedge clk)
-    exponent_1 <= _11_;
-  always @(posedge clk)
-    exponent_2 <= exponent_1;
-  always @(posedge clk)
-    a_exponent <= exponent_2;
-  always @(posedge clk)
-    step_read_1 <= step;
-  always @(posedge clk)
-    a_step <= step_read_1;
-  always @(posedge clk)
-    first_read_1 <= control_next[9];
-  always @(posedge clk)
-    first <= first_read_1;
-  always @(posedge clk)
-    shift_read_1 <= control_next[10];
-  always @(posedge clk)
-    shift <= shift_read_1;
-  always @(posedge clk)
-    start_read_1 <= control_next[11];
-  always @(posedge clk)
-    start_read_2 <= start_read_1;
+  assign signature__data = _104_;
   always @(posedge clk)
     start_read_3 <= start_read_2;
   always @(posedge clk)
@@ -187,40 +152,108 @@ module mixdit_row_feeder (
   always @(posedge clk)
     start <= start_read_5;
   always @(posedge clk)
-    ends <= _13_;
-  assign _13_ = rst ? 10'h000 : { ends[8:0], control_next[12] };
-  assign _21_ = step ? control[4:0] : _00_[4:0];
-  assign _12_ = rst ? 5'h00 : _21_;
-  assign _22_ = step ? control : control_next;
-  assign _10_ = rst ? 13'h0000 : _22_;
+    ends <= _032_;
+  assign _000_ = address + 1'h1;
+  assign _011_ = signature__data[7:0] & { last, last, last, last, last, last, last, last };
+  assign _021_ = signature__data[151:144] & { last, last, last, last, last, last, last, last };
+  assign _031_ = low ? { signature__data[18:16], 1'h0 } : signature__data[22:19];
+  assign _033_ = low ? { signature__data[26:24], 1'h0 } : signature__data[30:27];
+  assign _034_ = low ? { signature__data[34:32], 1'h0 } : signature__data[38:35];
+  assign _035_ = low ? { signature__data[42:40], 1'h0 } : signature__data[46:43];
+  assign _036_ = low ? { signature__data[50:48], 1'h0 } : signature__data[54:51];
+  assign _037_ = low ? { signature__data[58:56], 1'h0 } : signature__data[62:59];
+  assign _001_ = low ? { signature__data[66:64], 1'h0 } : signature__data[70:67];
+  assign _002_ = low ? { signature__data[74:72], 1'h0 } : signature__data[78:75];
+  assign _003_ = low ? { signature__data[82:80], 1'h0 } : signature__data[86:83];
+  assign _004_ = low ? { signature__data[90:88], 1'h0 } : signature__data[94:91];
+  assign _005_ = low ? { signature__data[98:96], 1'h0 } : signature__data[102:99];
+  assign _006_ = low ? { signature__data[106:104], 1'h0 } : signature__data[110:107];
+  assign _007_ = low ? { signature__data[114:112], 1'h0 } : signature__data[118:115];
+  assign _008_ = low ? { signature__data[122:120], 1'h0 } : signature__data[126:123];
+  assign _009_ = low ? { signature__data[130:128], 1'h0 } : signature__data[134:131];
+  assign _010_ = low ? { signature__data[138:136], 1'h0 } : signature__data[142:139];
+  assign a[79:0] = { signature__data[143], signature__data[135], signature__data[127], signature__data[119], signature__data[111], signature__data[103], signature__data[95], signature__data[87], signature__data[79], signature__data[71], signature__data[63], signature__data[55], signature__data[47], signature__data[39], signature__data[31], signature__data[23], _010_, _009_, _008_, _007_, _006_, _005_, _004_, _003_, _002_, _001_, _037_, _036_, _035_, _034_, _033_, _031_ } & { valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid };
+  assign _012_ = low ? { signature__data[162:160], 1'h0 } : signature__data[166:163];
+  assign _013_ = low ? { signature__data[170:168], 1'h0 } : signature__data[174:171];
+  assign _014_ = low ? { signature__data[178:176], 1'h0 } : signature__data[182:179];
+  assign _015_ = low ? { signature__data[186:184], 1'h0 } : signature__data[190:187];
+  assign _016_ = low ? { signature__data[194:192], 1'h0 } : signature__data[198:195];
+  assign _017_ = low ? { signature__data[202:200], 1'h0 } : signature__data[206:203];
+  assign _018_ = low ? { signature__data[210:208], 1'h0 } : signature__data[214:211];
+  assign _019_ = low ? { signature__data[218:216], 1'h0 } : signature__data[222:219];
+  assign _020_ = low ? { signature__data[226:224], 1'h0 } : signature__data[230:227];
+  assign _022_ = low ? { signature__data[234:232], 1'h0 } : signature__data[238:235];
+  assign _023_ = low ? { signature__data[242:240], 1'h0 } : signature__data[246:243];
+  assign _024_ = low ? { signature__data[250:248], 1'h0 } : signature__data[254:251];
+  assign _025_ = low ? { signature__data[258:256], 1'h0 } : signature__data[262:259];
+  assign _026_ = low ? { signature__data[266:264], 1'h0 } : signature__data[270:267];
+  assign _027_ = low ? { signature__data[274:272], 1'h0 } : signature__data[278:275];
+  assign _028_ = low ? { signature__data[282:280], 1'h0 } : signature__data[286:283];
+  assign a[159:80] = { signature__data[287], signature__data[279], signature__data[271], signature__data[263], signature__data[255], signature__data[247], signature__data[239], signature__data[231], signature__data[223], signature__data[215], signature__data[207], signature__data[199], signature__data[191], signature__data[183], signature__data[175], signature__data[167], _028_, _027_, _026_, _025_, _024_, _023_, _022_, _020_, _019_, _018_, _017_, _016_, _015_, _014_, _013_, _012_ } & { valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid, valid };
+  always @(posedge clk)
+    control_next <= _029_;
+  always @(posedge clk)
+    address <= _030_;
+  always @(posedge clk)
+    low <= control_next[5];
+  always @(posedge clk)
+    valid <= control_next[7];
+  always @(posedge clk)
+    last <= control_next[6];
+  always @(posedge clk)
+    a_micro <= { signature__data[159:152], signature__data[15:8] };
+  always @(posedge clk)
+    exponent_1 <= { _021_, _011_ };
+  always @(posedge clk)
+    exponent_2 <= exponent_1;
+  always @(posedge clk)
+    a_exponent <= exponent_2;
+  always @(posedge clk)
+    step_read_1 <= step;
+  always @(posedge clk)
+    a_step <= step_read_1;
+  always @(posedge clk)
+    first_read_1 <= control_next[8];
+  always @(posedge clk)
+    first <= first_read_1;
+  always @(posedge clk)
+    shift_read_1 <= control_next[9];
+  always @(posedge clk)
+    shift <= shift_read_1;
+  always @(posedge clk)
+    start_read_1 <= control_next[10];
+  always @(posedge clk)
+    start_read_2 <= start_read_1;
+  assign _032_ = rst ? 10'h000 : { ends[8:0], control_next[11] };
+  assign _038_ = step ? control[3:0] : _000_[3:0];
+  assign _030_ = rst ? 4'h0 : _038_;
+  assign _039_ = step ? control : control_next;
+  assign _029_ = rst ? 12'h000 : _039_;
   assign end_ = ends[9];
 endmodule
 
-// Hold W's blocks of one array column and feed them, digit by digit, to its top engine.
+// Hold W's blocks of one column of clusters and feed them, digit by digit, to its top cluster.
 module mixdit_column_feeder (
   input  wire         clk,
   input  wire         rst,
-  // Write port.
+  // Write port; the first column's block in the lowest bits.
   input  wire         write,
-  input  wire [2:0]   write_address,
-  // {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
-  //   exponent: Shared exponent, bits 0-7 of the block.
-  //   micro: Microexponents, bits 8-15: bit j is that of elements 2*j and 2*j + 1.
-  //   elements: From bit 16: of each element the magnitude and, above it, the sign.
-  input  wire [143:0] write_block,
-  // Of this column, and the same a cycle later.
-  // {address: u4, low: u1, last: u1}
+  input  wire [1:0]   write_address,
+  // 2 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
+  input  wire [287:0] write_blocks,
+  // Of this feeder, and the same a cycle later.
+  // {address: u3, low: u1, last: u1}
   //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
   //   differ.
   //   low: Take the low digits.
   //   last: This pass finishes its block: the exponents count.
-  input  wire [5:0]   control,
-  // {address: u4, low: u1, last: u1}
-  output reg  [5:0]   control_next = 6'h00,
-  // To the top engine, for T cycles.
-  output wire [79:0]  w,
-  output wire [7:0]   w_micro,
-  output wire [7:0]   w_exponent
+  input  wire [4:0]   control,
+  // {address: u3, low: u1, last: u1}
+  output reg  [4:0]   control_next = 5'h00,
+  // To the top cluster, for T cycles; the first column's operand in the lowest bits.
+  output wire [159:0] w,
+  output wire [15:0]  w_micro,
+  output wire [15:0]  w_exponent
 );
   wire [3:0] _00_;
   wire [3:0] _01_;
@@ -230,7 +263,7 @@ module mixdit_column_feeder (
   wire [3:0] _05_;
   wire [3:0] _06_;
   wire [3:0] _07_;
-  wire [5:0] _08_;
+  wire [3:0] _08_;
   wire [3:0] _09_;
   wire [3:0] _10_;
   wire [3:0] _11_;
@@ -239,79 +272,113 @@ module mixdit_column_feeder (
   wire [3:0] _14_;
   wire [3:0] _15_;
   wire [3:0] _16_;
+  wire [3:0] _17_;
+  wire [3:0] _18_;
+  wire [3:0] _19_;
+  wire [3:0] _20_;
+  wire [3:0] _21_;
+  wire [3:0] _22_;
+  wire [3:0] _23_;
+  wire [3:0] _24_;
+  wire [3:0] _25_;
+  wire [4:0] _26_;
+  wire [3:0] _27_;
+  wire [3:0] _28_;
+  wire [3:0] _29_;
+  wire [3:0] _30_;
+  wire [3:0] _31_;
+  wire [3:0] _32_;
   reg last = 1'h0;
   reg low = 1'h0;
-  wire [143:0] read__data;
-  reg [143:0] memory [7:0];
+  wire [287:0] signature__data_1;
+  reg [287:0] memory [3:0];
   integer memory_i;
   initial
-    for (memory_i = 0; memory_i < 8; memory_i = memory_i + 1) memory[memory_i] = 144'h000000000000000000000000000000000000;
+    for (memory_i = 0; memory_i < 4; memory_i = memory_i + 1) memory[memory_i] = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
   always @(posedge clk) begin
     if (write)
-      memory[write_address] <= write_block;
+      memory[write_address] <= write_blocks;
   end
-  reg [143:0] _39_;
+  reg [287:0] _73_;
   always @(posedge clk) begin
-    _39_ <= memory[control_next[2:0]];
+    _73_ <= memory[control_next[1:0]];
   end
-  assign read__data = _39_;
-  assign _00_ = low ? { read__data[18:16], 1'h0 } : read__data[22:19];
-  assign _09_ = low ? { read__data[26:24], 1'h0 } : read__data[30:27];
-  assign _10_ = low ? { read__data[34:32], 1'h0 } : read__data[38:35];
-  assign _11_ = low ? { read__data[42:40], 1'h0 } : read__data[46:43];
-  assign _12_ = low ? { read__data[50:48], 1'h0 } : read__data[54:51];
-  assign _13_ = low ? { read__data[58:56], 1'h0 } : read__data[62:59];
-  assign _14_ = low ? { read__data[66:64], 1'h0 } : read__data[70:67];
-  assign _15_ = low ? { read__data[74:72], 1'h0 } : read__data[78:75];
-  assign _16_ = low ? { read__data[82:80], 1'h0 } : read__data[86:83];
-  assign _01_ = low ? { read__data[90:88], 1'h0 } : read__data[94:91];
-  assign _02_ = low ? { read__data[98:96], 1'h0 } : read__data[102:99];
-  assign _03_ = low ? { read__data[106:104], 1'h0 } : read__data[110:107];
-  assign _04_ = low ? { read__data[114:112], 1'h0 } : read__data[118:115];
-  assign _05_ = low ? { read__data[122:120], 1'h0 } : read__data[126:123];
-  assign _06_ = low ? { read__data[130:128], 1'h0 } : read__data[134:131];
-  assign _07_ = low ? { read__data[138:136], 1'h0 } : read__data[142:139];
-  assign w = { read__data[143], read__data[135], read__data[127], read__data[119], read__data[111], read__data[103], read__data[95], read__data[87], read__data[79], read__data[71], read__data[63], read__data[55], read__data[47], read__data[39], read__data[31], read__data[23], _07_, _06_, _05_, _04_, _03_, _02_, _01_, _16_, _15_, _14_, _13_, _12_, _11_, _10_, _09_, _00_ } & 80'hffffffffffffffffffff;
-  assign w_exponent = read__data[7:0] & { last, last, last, last, last, last, last, last };
+  assign signature__data_1 = _73_;
+  assign _00_ = low ? { signature__data_1[18:16], 1'h0 } : signature__data_1[22:19];
+  assign _10_ = low ? { signature__data_1[26:24], 1'h0 } : signature__data_1[30:27];
+  assign _21_ = low ? { signature__data_1[34:32], 1'h0 } : signature__data_1[38:35];
+  assign _27_ = low ? { signature__data_1[42:40], 1'h0 } : signature__data_1[46:43];
+  assign _28_ = low ? { signature__data_1[50:48], 1'h0 } : signature__data_1[54:51];
+  assign _29_ = low ? { signature__data_1[58:56], 1'h0 } : signature__data_1[62:59];
+  assign _30_ = low ? { signature__data_1[66:64], 1'h0 } : signature__data_1[70:67];
+  assign _31_ = low ? { signature__data_1[74:72], 1'h0 } : signature__data_1[78:75];
+  assign _32_ = low ? { signature__data_1[82:80], 1'h0 } : signature__data_1[86:83];
+  assign _01_ = low ? { signature__data_1[90:88], 1'h0 } : signature__data_1[94:91];
+  assign _02_ = low ? { signature__data_1[98:96], 1'h0 } : signature__data_1[102:99];
+  assign _03_ = low ? { signature__data_1[106:104], 1'h0 } : signature__data_1[110:107];
+  assign _04_ = low ? { signature__data_1[114:112], 1'h0 } : signature__data_1[118:115];
+  assign _05_ = low ? { signature__data_1[122:120], 1'h0 } : signature__data_1[126:123];
+  assign _06_ = low ? { signature__data_1[130:128], 1'h0 } : signature__data_1[134:131];
+  assign _07_ = low ? { signature__data_1[138:136], 1'h0 } : signature__data_1[142:139];
+  assign w[79:0] = { signature__data_1[143], signature__data_1[135], signature__data_1[127], signature__data_1[119], signature__data_1[111], signature__data_1[103], signature__data_1[95], signature__data_1[87], signature__data_1[79], signature__data_1[71], signature__data_1[63], signature__data_1[55], signature__data_1[47], signature__data_1[39], signature__data_1[31], signature__data_1[23], _07_, _06_, _05_, _04_, _03_, _02_, _01_, _32_, _31_, _30_, _29_, _28_, _27_, _21_, _10_, _00_ } & 80'hffffffffffffffffffff;
+  assign _08_ = low ? { signature__data_1[162:160], 1'h0 } : signature__data_1[166:163];
+  assign _09_ = low ? { signature__data_1[170:168], 1'h0 } : signature__data_1[174:171];
+  assign _11_ = low ? { signature__data_1[178:176], 1'h0 } : signature__data_1[182:179];
+  assign _12_ = low ? { signature__data_1[186:184], 1'h0 } : signature__data_1[190:187];
+  assign _13_ = low ? { signature__data_1[194:192], 1'h0 } : signature__data_1[198:195];
+  assign _14_ = low ? { signature__data_1[202:200], 1'h0 } : signature__data_1[206:203];
+  assign _15_ = low ? { signature__data_1[210:208], 1'h0 } : signature__data_1[214:211];
+  assign _16_ = low ? { signature__data_1[218:216], 1'h0 } : signature__data_1[222:219];
+  assign _17_ = low ? { signature__data_1[226:224], 1'h0 } : signature__data_1[230:227];
+  assign _18_ = low ? { signature__data_1[234:232], 1'h0 } : signature__data_1[238:235];
+  assign _19_ = low ? { signature__data_1[242:240], 1'h0 } : signature__data_1[246:243];
+  assign _20_ = low ? { signature__data_1[250:248], 1'h0 } : signature__data_1[254:251];
+  assign _22_ = low ? { signature__data_1[258:256], 1'h0 } : signature__data_1[262:259];
+  assign _23_ = low ? { signature__data_1[266:264], 1'h0 } : signature__data_1[270:267];
+  assign _24_ = low ? { signature__data_1[274:272], 1'h0 } : signature__data_1[278:275];
+  assign _25_ = low ? { signature__data_1[282:280], 1'h0 } : signature__data_1[286:283];
+  assign w[159:80] = { signature__data_1[287], signature__data_1[279], signature__data_1[271], signature__data_1[263], signature__data_1[255], signature__data_1[247], signature__data_1[239], signature__data_1[231], signature__data_1[223], signature__data_1[215], signature__data_1[207], signature__data_1[199], signature__data_1[191], signature__data_1[183], signature__data_1[175], signature__data_1[167], _25_, _24_, _23_, _22_, _20_, _19_, _18_, _17_, _16_, _15_, _14_, _13_, _12_, _11_, _09_, _08_ } & 80'hffffffffffffffffffff;
+  assign w_exponent[7:0] = signature__data_1[7:0] & { last, last, last, last, last, last, last, last };
+  assign w_exponent[15:8] = signature__data_1[151:144] & { last, last, last, last, last, last, last, last };
   always @(posedge clk)
-    control_next <= _08_;
+    control_next <= _26_;
   always @(posedge clk)
-    low <= control_next[4];
+    low <= control_next[3];
   always @(posedge clk)
-    last <= control_next[5];
-  assign _08_ = rst ? 6'h00 : control;
-  assign w_micro = read__data[15:8];
+    last <= control_next[4];
+  assign _26_ = rst ? 5'h00 : control;
+  assign w_micro = { signature__data_1[159:152], signature__data_1[15:8] };
 endmodule
 
 module mixdit_engine_adder (
+  input  wire        clear,
   input  wire        clk,
-  input  wire [31:0] a,
   input  wire [31:0] b,
-  output reg  [31:0] o = 32'd0
+  output reg  [31:0] a = 32'd0
 );
   wire _000_;
   wire _001_;
   wire _002_;
   wire [27:0] _003_;
   wire [27:0] _004_;
-  wire [27:0] _005_;
+  wire _005_;
   wire _006_;
   wire _007_;
   wire _008_;
-  wire _009_;
+  wire [27:0] _009_;
   wire _010_;
   wire _011_;
   wire _012_;
   wire _013_;
   wire _014_;
   wire _015_;
-  wire [27:0] _016_;
+  wire _016_;
   wire _017_;
   wire _018_;
   wire _019_;
   wire _020_;
   wire _021_;
-  wire _022_;
+  wire [27:0] _022_;
   wire _023_;
   wire _024_;
   wire _025_;
@@ -334,12 +401,12 @@ module mixdit_engine_adder (
   wire _042_;
   wire _043_;
   wire _044_;
-  wire [27:0] _045_;
+  wire _045_;
   wire _046_;
   wire _047_;
   wire _048_;
   wire _049_;
-  wire _050_;
+  wire [27:0] _050_;
   wire _051_;
   wire _052_;
   wire _053_;
@@ -354,28 +421,28 @@ module mixdit_engine_adder (
   wire _062_;
   wire _063_;
   wire _064_;
-  wire [8:0] _065_;
-  wire [7:0] _066_;
+  wire _065_;
+  wire _066_;
   wire _067_;
   wire _068_;
-  wire [8:0] _069_;
-  wire [7:0] _070_;
+  wire _069_;
+  wire _070_;
   wire _071_;
   wire _072_;
-  wire [7:0] _073_;
-  wire [6:0] _074_;
+  wire _073_;
+  wire _074_;
   wire _075_;
-  wire _076_;
-  wire _077_;
+  wire [8:0] _076_;
+  wire [7:0] _077_;
   wire _078_;
-  wire _079_;
-  wire _080_;
+  wire [8:0] _079_;
+  wire [7:0] _080_;
   wire _081_;
-  wire _082_;
-  wire _083_;
+  wire [7:0] _082_;
+  wire [6:0] _083_;
   wire _084_;
   wire _085_;
-  wire [22:0] _086_;
+  wire _086_;
   wire _087_;
   wire _088_;
   wire _089_;
@@ -383,21 +450,21 @@ module mixdit_engine_adder (
   wire _091_;
   wire _092_;
   wire _093_;
-  wire _094_;
+  wire [22:0] _094_;
   wire _095_;
   wire _096_;
   wire _097_;
-  wire [7:0] _098_;
+  wire _098_;
   wire _099_;
   wire _100_;
-  wire _101_;
-  wire _102_;
+  wire [8:0] _101_;
+  wire [9:0] _102_;
   wire [7:0] _103_;
   wire _104_;
   wire _105_;
   wire [7:0] _106_;
   wire _107_;
-  wire _108_;
+  wire [7:0] _108_;
   wire _109_;
   wire _110_;
   wire _111_;
@@ -510,17 +577,17 @@ module mixdit_engine_adder (
   wire _218_;
   wire _219_;
   wire _220_;
-  wire [8:0] _221_;
+  wire _221_;
   wire _222_;
   wire _223_;
-  wire [25:0] _224_;
-  wire [25:0] _225_;
-  wire [25:0] _226_;
+  wire [30:0] _224_;
+  wire [30:0] _225_;
+  wire [8:0] _226_;
   wire _227_;
-  wire _228_;
-  wire [25:0] _229_;
+  wire [8:0] _228_;
+  wire _229_;
   wire _230_;
-  wire [25:0] _231_;
+  wire _231_;
   wire _232_;
   wire _233_;
   wire _234_;
@@ -529,60 +596,60 @@ module mixdit_engine_adder (
   wire _237_;
   wire _238_;
   wire _239_;
-  wire _240_;
+  wire [25:0] _240_;
   wire _241_;
   wire _242_;
   wire _243_;
   wire _244_;
-  wire _245_;
+  wire [25:0] _245_;
   wire _246_;
   wire _247_;
   wire _248_;
   wire _249_;
-  wire _250_;
+  wire [25:0] _250_;
   wire _251_;
   wire _252_;
   wire _253_;
   wire _254_;
   wire _255_;
   wire _256_;
-  wire _257_;
+  wire [25:0] _257_;
   wire _258_;
   wire _259_;
   wire _260_;
-  wire [8:0] _261_;
-  wire [8:0] _262_;
-  wire [9:0] _263_;
+  wire _261_;
+  wire _262_;
+  wire [25:0] _263_;
   wire _264_;
   wire _265_;
   wire _266_;
-  wire _267_;
-  wire _268_;
+  wire [25:0] _267_;
+  wire [25:0] _268_;
   wire _269_;
   wire _270_;
-  wire [26:0] _271_;
-  wire [10:0] _272_;
-  wire [10:0] _273_;
-  wire [9:0] _274_;
+  wire _271_;
+  wire _272_;
+  wire _273_;
+  wire _274_;
   wire _275_;
-  wire [9:0] _276_;
-  wire [10:0] _277_;
-  wire [9:0] _278_;
-  wire [9:0] _279_;
+  wire _276_;
+  wire _277_;
+  wire _278_;
+  wire _279_;
   wire _280_;
   wire _281_;
   wire _282_;
   wire _283_;
-  wire _284_;
-  wire _285_;
-  wire _286_;
-  wire _287_;
+  wire [26:0] _284_;
+  wire [10:0] _285_;
+  wire [10:0] _286_;
+  wire [9:0] _287_;
   wire _288_;
-  wire _289_;
-  wire _290_;
+  wire [9:0] _289_;
+  wire [10:0] _290_;
   wire _291_;
-  wire _292_;
-  wire _293_;
+  wire [9:0] _292_;
+  wire [9:0] _293_;
   wire _294_;
   wire _295_;
   wire _296_;
@@ -590,130 +657,135 @@ module mixdit_engine_adder (
   wire _298_;
   wire _299_;
   wire _300_;
+  wire _301_;
+  wire _302_;
+  wire _303_;
+  wire _304_;
+  wire _305_;
+  wire _306_;
+  wire _307_;
+  wire _308_;
+  wire _309_;
+  wire _310_;
   wire [8:0] b_minus_a;
-  wire [7:0] bumped;
-  reg [4:0] count3 = 5'h00;
+  reg [4:0] count_normal = 5'h00;
   wire [7:0] distance;
-  reg [7:0] exp1 = 8'h00;
-  reg [7:0] exp2 = 8'h00;
-  reg [7:0] exp3 = 8'h00;
-  reg inf1 = 1'h0;
-  reg inf2 = 1'h0;
-  reg inf3 = 1'h0;
-  wire is_inf;
-  reg [24:0] kept3 = 25'h0000000;
-  reg [23:0] large1 = 24'h000000;
-  reg nan1 = 1'h0;
-  reg nan2 = 1'h0;
-  reg nan3 = 1'h0;
+  reg [7:0] exp_added = 8'h00;
+  reg [7:0] exp_aligned = 8'h00;
+  reg [7:0] exp_normal = 8'h00;
+  wire [9:0] exponent;
+  reg inf_added = 1'h0;
+  reg inf_aligned = 1'h0;
+  reg inf_normal = 1'h0;
+  reg [24:0] kept_normal = 25'h0000000;
+  reg [23:0] large_aligned = 24'h000000;
+  reg nan_added = 1'h0;
+  reg nan_aligned = 1'h0;
+  reg nan_normal = 1'h0;
   wire overflow;
   wire round_up;
-  reg sign1 = 1'h0;
-  reg sign2 = 1'h0;
-  reg sign3 = 1'h0;
+  reg sign_added = 1'h0;
+  reg sign_aligned = 1'h0;
+  reg sign_normal = 1'h0;
   wire [31:0] signal;
   wire [8:0] signal_1;
-  wire [25:0] signal_2;
-  wire signal_3;
-  wire [9:0] signal_4;
-  wire signal_5;
-  reg [26:0] small1 = 27'h0000000;
-  wire [31:0] small_1;
-  wire sticky;
-  reg sticky3 = 1'h0;
-  reg subtract1 = 1'h0;
-  reg [27:0] sum2 = 28'h0000000;
+  wire signal_2;
+  wire [30:0] small_1;
+  reg [26:0] small_aligned = 27'h0000000;
+  reg sticky_normal = 1'h0;
+  reg subtract_aligned = 1'h0;
   wire swap;
+  reg [27:0] total_added = 28'h0000000;
   assign _000_ = ~ a[30];
-  assign _126_ = _000_ & b[30];
-  assign _275_ = ~ a[29];
-  assign _290_ = _275_ & b[29];
-  assign _291_ = _001_ & _290_;
-  assign _292_ = _126_ | _291_;
+  assign _128_ = _000_ & b[30];
+  assign _266_ = ~ a[29];
+  assign _300_ = _266_ & b[29];
+  assign _301_ = _001_ & _300_;
+  assign _302_ = _128_ | _301_;
   assign _059_ = ~ a[28];
-  assign _079_ = _059_ & b[28];
-  assign _110_ = ~ a[27];
-  assign _116_ = _110_ & b[27];
-  assign _127_ = _080_ & _116_;
-  assign _137_ = _079_ | _127_;
-  assign _142_ = _048_ & _137_;
-  assign _152_ = _292_ | _142_;
-  assign _227_ = ~ a[26];
-  assign _228_ = _227_ & b[26];
-  assign _230_ = ~ a[25];
-  assign _235_ = _230_ & b[25];
-  assign _240_ = _087_ & _235_;
-  assign _244_ = _228_ | _240_;
-  assign _259_ = ~ a[24];
-  assign _269_ = _259_ & b[24];
-  assign _280_ = ~ a[23];
-  assign _281_ = _280_ & b[23];
-  assign _282_ = _092_ & _281_;
-  assign _283_ = _269_ | _282_;
-  assign _286_ = _090_ & _283_;
-  assign _287_ = _244_ | _286_;
-  assign _288_ = _084_ & _287_;
-  assign _289_ = _152_ | _288_;
-  assign _293_ = ~ a[22];
-  assign _294_ = _293_ & b[22];
-  assign _295_ = ~ a[21];
-  assign _296_ = _295_ & b[21];
-  assign _297_ = _021_ & _296_;
-  assign _298_ = _294_ | _297_;
-  assign _299_ = ~ a[20];
-  assign _300_ = _299_ & b[20];
+  assign _066_ = _059_ & b[28];
+  assign _112_ = ~ a[27];
+  assign _118_ = _112_ & b[27];
+  assign _129_ = _067_ & _118_;
+  assign _139_ = _066_ | _129_;
+  assign _144_ = _046_ & _139_;
+  assign _154_ = _302_ | _144_;
+  assign _241_ = ~ a[26];
+  assign _246_ = _241_ & b[26];
+  assign _254_ = ~ a[25];
+  assign _255_ = _254_ & b[25];
+  assign _256_ = _088_ & _255_;
+  assign _262_ = _246_ | _256_;
+  assign _264_ = ~ a[24];
+  assign _265_ = _264_ & b[24];
+  assign _278_ = ~ a[23];
+  assign _282_ = _278_ & b[23];
+  assign _288_ = _093_ & _282_;
+  assign _291_ = _265_ | _288_;
+  assign _294_ = _091_ & _291_;
+  assign _295_ = _262_ | _294_;
+  assign _296_ = _081_ & _295_;
+  assign _297_ = _154_ | _296_;
+  assign _303_ = ~ a[22];
+  assign _304_ = _303_ & b[22];
+  assign _305_ = ~ a[21];
+  assign _306_ = _305_ & b[21];
+  assign _307_ = _020_ & _306_;
+  assign _308_ = _304_ | _307_;
+  assign _309_ = ~ a[20];
+  assign _310_ = _309_ & b[20];
   assign _002_ = ~ a[19];
-  assign _010_ = _002_ & b[19];
-  assign _013_ = _029_ & _010_;
-  assign _014_ = _300_ | _013_;
-  assign _015_ = _027_ & _014_;
-  assign _019_ = _298_ | _015_;
+  assign _012_ = _002_ & b[19];
+  assign _015_ = _029_ & _012_;
+  assign _016_ = _310_ | _015_;
+  assign _017_ = _027_ & _016_;
+  assign _018_ = _308_ | _017_;
   assign _034_ = ~ a[18];
   assign _035_ = _034_ & b[18];
   assign _039_ = ~ a[17];
   assign _040_ = _039_ & b[17];
   assign _041_ = _038_ & _040_;
   assign _042_ = _035_ | _041_;
-  assign _049_ = ~ a[16];
-  assign _050_ = _049_ & b[16];
+  assign _047_ = ~ a[16];
+  assign _048_ = _047_ & b[16];
   assign _053_ = ~ a[15];
   assign _054_ = _053_ & b[15];
   assign _055_ = _052_ & _054_;
-  assign _056_ = _050_ | _055_;
-  assign _057_ = _047_ & _056_;
+  assign _056_ = _048_ | _055_;
+  assign _057_ = _045_ & _056_;
   assign _058_ = _042_ | _057_;
   assign _060_ = _033_ & _058_;
-  assign _061_ = _019_ | _060_;
-  assign _062_ = _105_ & _061_;
-  assign _063_ = _289_ | _062_;
+  assign _061_ = _018_ | _060_;
+  assign _062_ = _099_ & _061_;
+  assign _063_ = _297_ | _062_;
   assign _064_ = a[30] ^ b[30];
   assign _001_ = ~ _064_;
   assign _026_ = a[29] ^ b[29];
   assign _037_ = ~ _026_;
-  assign _048_ = _001_ & _037_;
-  assign _078_ = a[28] ^ b[28];
-  assign _080_ = ~ _078_;
-  assign _081_ = a[27] ^ b[27];
-  assign _082_ = ~ _081_;
-  assign _083_ = _080_ & _082_;
-  assign _084_ = _048_ & _083_;
-  assign _085_ = a[26] ^ b[26];
-  assign _087_ = ~ _085_;
-  assign _088_ = a[25] ^ b[25];
-  assign _089_ = ~ _088_;
-  assign _090_ = _087_ & _089_;
-  assign _091_ = a[24] ^ b[24];
-  assign _092_ = ~ _091_;
-  assign _093_ = a[23] ^ b[23];
-  assign _094_ = ~ _093_;
-  assign _101_ = _092_ & _094_;
-  assign _102_ = _090_ & _101_;
-  assign _105_ = _084_ & _102_;
-  assign _020_ = a[22] ^ b[22];
-  assign _021_ = ~ _020_;
-  assign _022_ = a[21] ^ b[21];
-  assign _025_ = ~ _022_;
-  assign _027_ = _021_ & _025_;
+  assign _046_ = _001_ & _037_;
+  assign _065_ = a[28] ^ b[28];
+  assign _067_ = ~ _065_;
+  assign _068_ = a[27] ^ b[27];
+  assign _071_ = ~ _068_;
+  assign _078_ = _067_ & _071_;
+  assign _081_ = _046_ & _078_;
+  assign _087_ = a[26] ^ b[26];
+  assign _088_ = ~ _087_;
+  assign _089_ = a[25] ^ b[25];
+  assign _090_ = ~ _089_;
+  assign _091_ = _088_ & _090_;
+  assign _092_ = a[24] ^ b[24];
+  assign _093_ = ~ _092_;
+  assign _095_ = a[23] ^ b[23];
+  assign _096_ = ~ _095_;
+  assign _097_ = _093_ & _096_;
+  assign _098_ = _091_ & _097_;
+  assign _099_ = _081_ & _098_;
+  assign _019_ = a[22] ^ b[22];
+  assign _020_ = ~ _019_;
+  assign _021_ = a[21] ^ b[21];
+  assign _025_ = ~ _021_;
+  assign _027_ = _020_ & _025_;
   assign _028_ = a[20] ^ b[20];
   assign _029_ = ~ _028_;
   assign _030_ = a[19] ^ b[19];
@@ -724,650 +796,302 @@ module mixdit_engine_adder (
   assign _038_ = ~ _036_;
   assign _043_ = a[17] ^ b[17];
   assign _044_ = ~ _043_;
-  assign _047_ = _038_ & _044_;
-  assign _051_ = a[16] ^ b[16];
-  assign _052_ = ~ _051_;
-  assign _111_ = a[15] ^ b[15];
-  assign _112_ = ~ _111_;
-  assign _113_ = _052_ & _112_;
-  assign _114_ = _047_ & _113_;
-  assign _115_ = _033_ & _114_;
-  assign _117_ = _105_ & _115_;
-  assign _118_ = ~ a[14];
-  assign _119_ = _118_ & b[14];
-  assign _122_ = ~ a[13];
-  assign _123_ = _122_ & b[13];
-  assign _124_ = _121_ & _123_;
-  assign _125_ = _119_ | _124_;
-  assign _131_ = ~ a[12];
-  assign _132_ = _131_ & b[12];
-  assign _135_ = ~ a[11];
-  assign _136_ = _135_ & b[11];
-  assign _138_ = _134_ & _136_;
-  assign _139_ = _132_ | _138_;
-  assign _140_ = _130_ & _139_;
-  assign _141_ = _125_ | _140_;
-  assign _147_ = ~ a[10];
-  assign _148_ = _147_ & b[10];
-  assign _151_ = ~ a[9];
-  assign _153_ = _151_ & b[9];
-  assign _154_ = _150_ & _153_;
-  assign _155_ = _148_ | _154_;
-  assign _159_ = ~ a[8];
-  assign _160_ = _159_ & b[8];
-  assign _163_ = ~ a[7];
-  assign _164_ = _163_ & b[7];
-  assign _165_ = _162_ & _164_;
-  assign _166_ = _160_ | _165_;
-  assign _167_ = _158_ & _166_;
-  assign _168_ = _155_ | _167_;
-  assign _169_ = _146_ & _168_;
-  assign _170_ = _141_ | _169_;
-  assign _120_ = a[14] ^ b[14];
-  assign _121_ = ~ _120_;
-  assign _128_ = a[13] ^ b[13];
-  assign _129_ = ~ _128_;
-  assign _130_ = _121_ & _129_;
-  assign _133_ = a[12] ^ b[12];
-  assign _134_ = ~ _133_;
-  assign _143_ = a[11] ^ b[11];
-  assign _144_ = ~ _143_;
-  assign _145_ = _134_ & _144_;
-  assign _146_ = _130_ & _145_;
-  assign _149_ = a[10] ^ b[10];
-  assign _150_ = ~ _149_;
-  assign _156_ = a[9] ^ b[9];
-  assign _157_ = ~ _156_;
-  assign _158_ = _150_ & _157_;
-  assign _161_ = a[8] ^ b[8];
-  assign _162_ = ~ _161_;
-  assign _171_ = a[7] ^ b[7];
-  assign _172_ = ~ _171_;
-  assign _173_ = _162_ & _172_;
-  assign _174_ = _158_ & _173_;
-  assign _175_ = _146_ & _174_;
-  assign _176_ = ~ a[6];
-  assign _177_ = _176_ & b[6];
-  assign _180_ = ~ a[5];
-  assign _181_ = _180_ & b[5];
-  assign _182_ = _179_ & _181_;
-  assign _183_ = _177_ | _182_;
-  assign _187_ = ~ a[4];
-  assign _188_ = _187_ & b[4];
-  assign _191_ = ~ a[3];
-  assign _192_ = _191_ & b[3];
-  assign _193_ = _190_ & _192_;
-  assign _194_ = _188_ | _193_;
-  assign _195_ = _186_ & _194_;
-  assign _196_ = _183_ | _195_;
-  assign _178_ = a[6] ^ b[6];
-  assign _179_ = ~ _178_;
-  assign _184_ = a[5] ^ b[5];
-  assign _185_ = ~ _184_;
-  assign _186_ = _179_ & _185_;
-  assign _189_ = a[4] ^ b[4];
-  assign _190_ = ~ _189_;
-  assign _197_ = a[3] ^ b[3];
-  assign _198_ = ~ _197_;
-  assign _199_ = _190_ & _198_;
-  assign _200_ = _186_ & _199_;
-  assign _201_ = ~ a[2];
-  assign _202_ = _201_ & b[2];
-  assign _205_ = ~ a[1];
-  assign _206_ = _205_ & b[1];
-  assign _207_ = _204_ & _206_;
-  assign _208_ = _202_ | _207_;
-  assign _203_ = a[2] ^ b[2];
-  assign _204_ = ~ _203_;
-  assign _209_ = a[1] ^ b[1];
-  assign _210_ = ~ _209_;
-  assign _211_ = _204_ & _210_;
-  assign _212_ = ~ a[0];
-  assign _213_ = _212_ & b[0];
-  assign _214_ = _211_ & _213_;
-  assign _215_ = _208_ | _214_;
-  assign _216_ = _200_ & _215_;
-  assign _217_ = _196_ | _216_;
-  assign _218_ = _175_ & _217_;
-  assign _219_ = _170_ | _218_;
-  assign _220_ = _117_ & _219_;
-  assign swap = _063_ | _220_;
+  assign _045_ = _038_ & _044_;
+  assign _049_ = a[16] ^ b[16];
+  assign _052_ = ~ _049_;
+  assign _113_ = a[15] ^ b[15];
+  assign _114_ = ~ _113_;
+  assign _115_ = _052_ & _114_;
+  assign _116_ = _045_ & _115_;
+  assign _117_ = _033_ & _116_;
+  assign _119_ = _099_ & _117_;
+  assign _120_ = ~ a[14];
+  assign _121_ = _120_ & b[14];
+  assign _124_ = ~ a[13];
+  assign _125_ = _124_ & b[13];
+  assign _126_ = _123_ & _125_;
+  assign _127_ = _121_ | _126_;
+  assign _133_ = ~ a[12];
+  assign _134_ = _133_ & b[12];
+  assign _137_ = ~ a[11];
+  assign _138_ = _137_ & b[11];
+  assign _140_ = _136_ & _138_;
+  assign _141_ = _134_ | _140_;
+  assign _142_ = _132_ & _141_;
+  assign _143_ = _127_ | _142_;
+  assign _149_ = ~ a[10];
+  assign _150_ = _149_ & b[10];
+  assign _153_ = ~ a[9];
+  assign _155_ = _153_ & b[9];
+  assign _156_ = _152_ & _155_;
+  assign _157_ = _150_ | _156_;
+  assign _161_ = ~ a[8];
+  assign _162_ = _161_ & b[8];
+  assign _165_ = ~ a[7];
+  assign _166_ = _165_ & b[7];
+  assign _167_ = _164_ & _166_;
+  assign _168_ = _162_ | _167_;
+  assign _169_ = _160_ & _168_;
+  assign _170_ = _157_ | _169_;
+  assign _171_ = _148_ & _170_;
+  assign _172_ = _143_ | _171_;
+  assign _122_ = a[14] ^ b[14];
+  assign _123_ = ~ _122_;
+  assign _130_ = a[13] ^ b[13];
+  assign _131_ = ~ _130_;
+  assign _132_ = _123_ & _131_;
+  assign _135_ = a[12] ^ b[12];
+  assign _136_ = ~ _135_;
+  assign _145_ = a[11] ^ b[11];
+  assign _146_ = ~ _145_;
+  assign _147_ = _136_ & _146_;
+  assign _148_ = _132_ & _147_;
+  assign _151_ = a[10] ^ b[10];
+  assign _152_ = ~ _151_;
+  assign _158_ = a[9] ^ b[9];
+  assign _159_ = ~ _158_;
+  assign _160_ = _152_ & _159_;
+  assign _163_ = a[8] ^ b[8];
+  assign _164_ = ~ _163_;
+  assign _173_ = a[7] ^ b[7];
+  assign _174_ = ~ _173_;
+  assign _175_ = _164_ & _174_;
+  assign _176_ = _160_ & _175_;
+  assign _177_ = _148_ & _176_;
+  assign _178_ = ~ a[6];
+  assign _179_ = _178_ & b[6];
+  assign _182_ = ~ a[5];
+  assign _183_ = _182_ & b[5];
+  assign _184_ = _181_ & _183_;
+  assign _185_ = _179_ | _184_;
+  assign _189_ = ~ a[4];
+  assign _190_ = _189_ & b[4];
+  assign _193_ = ~ a[3];
+  assign _194_ = _193_ & b[3];
+  assign _195_ = _192_ & _194_;
+  assign _196_ = _190_ | _195_;
+  assign _197_ = _188_ & _196_;
+  assign _198_ = _185_ | _197_;
+  assign _180_ = a[6] ^ b[6];
+  assign _181_ = ~ _180_;
+  assign _186_ = a[5] ^ b[5];
+  assign _187_ = ~ _186_;
+  assign _188_ = _181_ & _187_;
+  assign _191_ = a[4] ^ b[4];
+  assign _192_ = ~ _191_;
+  assign _199_ = a[3] ^ b[3];
+  assign _200_ = ~ _199_;
+  assign _201_ = _192_ & _200_;
+  assign _202_ = _188_ & _201_;
+  assign _203_ = ~ a[2];
+  assign _204_ = _203_ & b[2];
+  assign _207_ = ~ a[1];
+  assign _208_ = _207_ & b[1];
+  assign _209_ = _206_ & _208_;
+  assign _210_ = _204_ | _209_;
+  assign _205_ = a[2] ^ b[2];
+  assign _206_ = ~ _205_;
+  assign _211_ = a[1] ^ b[1];
+  assign _212_ = ~ _211_;
+  assign _213_ = _206_ & _212_;
+  assign _214_ = ~ a[0];
+  assign _215_ = _214_ & b[0];
+  assign _216_ = _213_ & _215_;
+  assign _217_ = _210_ | _216_;
+  assign _218_ = _202_ & _217_;
+  assign _219_ = _198_ | _218_;
+  assign _220_ = _177_ & _219_;
+  assign _221_ = _172_ | _220_;
+  assign _222_ = _119_ & _221_;
+  assign _223_ = _063_ | _222_;
+  assign swap = _223_ | clear;
   assign signal = swap ? b : a;
-  assign small_1 = swap ? a : b;
+  assign _224_ = ~ { clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear, clear };
+  assign _225_ = a[30:0] & _224_;
+  assign small_1 = swap ? _225_ : b[30:0];
   assign signal_1 = a[30:23] - b[30:23];
   assign b_minus_a = b[30:23] - a[30:23];
-  assign { _221_[8], distance } = signal_1[8] ? b_minus_a : signal_1;
-  assign _231_ = distance[4] ? { 16'h0000, _229_[25:16] } : _229_;
-  assign signal_2 = _222_ ? 26'h0000000 : _231_;
-  assign _222_ = | distance[7:5];
-  assign _232_ = | { _223_, small_1[22:0], 2'h0 };
-  assign _233_ = | 1'h0;
-  assign _234_ = distance[0] & _233_;
-  assign _236_ = 1'h0 | _234_;
-  assign _237_ = | _224_[1:0];
-  assign _238_ = distance[1] & _237_;
-  assign _239_ = _236_ | _238_;
-  assign _241_ = | _225_[3:0];
-  assign _242_ = distance[2] & _241_;
-  assign _243_ = _239_ | _242_;
-  assign _245_ = | _226_[7:0];
-  assign _246_ = distance[3] & _245_;
-  assign _247_ = _243_ | _246_;
-  assign _223_ = | small_1[30:23];
-  assign _224_ = distance[0] ? { 1'h0, _223_, small_1[22:0], 1'h0 } : { _223_, small_1[22:0], 2'h0 };
-  assign _225_ = distance[1] ? { 2'h0, _224_[25:2] } : _224_;
-  assign _226_ = distance[2] ? { 4'h0, _225_[25:4] } : _225_;
-  assign _229_ = distance[3] ? { 8'h00, _226_[25:8] } : _226_;
-  assign _248_ = | _229_[15:0];
-  assign _249_ = distance[4] & _248_;
-  assign _250_ = _247_ | _249_;
-  assign sticky = _222_ ? _232_ : _250_;
-  assign _252_ = _251_ & a[22];
-  assign _254_ = _253_ & b[22];
-  assign _255_ = _252_ | _254_;
-  assign _256_ = _251_ & _253_;
-  assign _258_ = _256_ & _257_;
-  assign signal_3 = _255_ | _258_;
-  assign _251_ = & a[30:23];
-  assign _253_ = & b[30:23];
-  assign is_inf = _251_ | _253_;
-  assign _260_ = sticky3 | kept3[1];
-  assign round_up = kept3[0] & _260_;
-  assign _261_ = exp3 + 1'h1;
-  assign signal_4 = _261_ - count3;
-  assign _262_ = exp3 + 2'h2;
-  assign { _263_[9:8], bumped } = _262_ - count3;
-  assign _264_ = ~ kept3[24];
-  assign _265_ = $signed(signal_4) <= $signed(1'h0);
-  assign _266_ = _264_ | _265_;
-  assign _267_ = ~ inf3;
-  assign signal_5 = _266_ & _267_;
-  assign _268_ = signal_4 == 8'hff;
-  assign overflow = inf3 | _268_;
-  assign _270_ = | signal[30:23];
-  assign _257_ = a[31] ^ b[31];
-  assign _272_ = { large1[5:0], 3'h0, subtract1 } + { _271_[8:0], subtract1 };
-  assign _273_ = { large1[14:6], 1'h1 } + { _271_[17:9], 1'h1 };
-  assign _274_ = large1[14:6] + _271_[17:9];
-  assign _276_ = _272_[10] ? _273_[10:1] : _274_;
-  assign _277_ = { large1[23:15], 1'h1 } + { _271_[26:18], 1'h1 };
-  assign _271_ = small1 ^ { subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1, subtract1 };
-  assign _278_ = large1[23:15] + _271_[26:18];
-  assign _279_ = _276_[9] ? _277_[10:1] : _278_;
-  assign _284_ = ~ subtract1;
-  assign _285_ = _279_[9] & _284_;
+  assign { _226_[8], distance } = signal_1[8] ? b_minus_a : signal_1;
+  assign _227_ = sticky_normal | kept_normal[1];
+  assign round_up = kept_normal[0] & _227_;
+  assign _228_ = exp_normal + 1'h1;
+  assign exponent = _228_ - count_normal;
+  assign _229_ = ~ kept_normal[24];
+  assign _230_ = $signed(exponent) <= $signed(1'h0);
+  assign _231_ = _229_ | _230_;
+  assign _232_ = ~ inf_normal;
+  assign signal_2 = _231_ & _232_;
+  assign _233_ = exponent == 8'hff;
+  assign overflow = inf_normal | _233_;
+  assign _234_ = | signal[30:23];
+  assign _237_ = | 1'h0;
+  assign _238_ = distance[0] & _237_;
+  assign _239_ = 1'h0 | _238_;
+  assign _242_ = | _240_[1:0];
+  assign _243_ = distance[1] & _242_;
+  assign _244_ = _239_ | _243_;
+  assign _247_ = | _245_[3:0];
+  assign _248_ = distance[2] & _247_;
+  assign _249_ = _244_ | _248_;
+  assign _251_ = | _250_[7:0];
+  assign _252_ = distance[3] & _251_;
+  assign _253_ = _249_ | _252_;
+  assign _258_ = | _257_[15:0];
+  assign _259_ = distance[4] & _258_;
+  assign _260_ = _253_ | _259_;
+  assign _261_ = _235_ ? _236_ : _260_;
+  assign _236_ = | small_1[30:23];
+  assign _240_ = distance[0] ? { 1'h0, _236_, small_1[22:0], 1'h0 } : { _236_, small_1[22:0], 2'h0 };
+  assign _245_ = distance[1] ? { 2'h0, _240_[25:2] } : _240_;
+  assign _250_ = distance[2] ? { 4'h0, _245_[25:4] } : _245_;
+  assign _257_ = distance[3] ? { 8'h00, _250_[25:8] } : _250_;
+  assign _263_ = distance[4] ? { 16'h0000, _257_[25:16] } : _257_;
+  assign _235_ = | distance[7:5];
+  assign _267_ = ~ { _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_, _235_ };
+  assign _268_ = _263_ & _267_;
+  assign _274_ = _273_ & a[22];
+  assign _276_ = _275_ & b[22];
+  assign _277_ = _274_ | _276_;
+  assign _279_ = _273_ & _275_;
+  assign _270_ = a[31] & _269_;
+  assign _271_ = _270_ ^ b[31];
+  assign _280_ = _279_ & _271_;
+  assign _281_ = _277_ | _280_;
+  assign _272_ = & a[30:23];
+  assign _269_ = ~ clear;
+  assign _273_ = _272_ & _269_;
+  assign _275_ = & b[30:23];
+  assign _283_ = _273_ | _275_;
+  assign _285_ = { large_aligned[5:0], 3'h0, subtract_aligned } + { _284_[8:0], subtract_aligned };
+  assign _286_ = { large_aligned[14:6], 1'h1 } + { _284_[17:9], 1'h1 };
+  assign _287_ = large_aligned[14:6] + _284_[17:9];
+  assign _289_ = _285_[10] ? _286_[10:1] : _287_;
+  assign _290_ = { large_aligned[23:15], 1'h1 } + { _284_[26:18], 1'h1 };
+  assign _284_ = small_aligned ^ { subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned, subtract_aligned };
+  assign _292_ = large_aligned[23:15] + _284_[26:18];
+  assign _293_ = _289_[9] ? _290_[10:1] : _292_;
+  assign _298_ = ~ subtract_aligned;
+  assign _299_ = _293_[9] & _298_;
+  assign _010_ = | _009_[27:20];
+  assign _005_ = | _004_[27:26];
+  assign _014_ = ~ _013_;
+  assign _004_ = _014_ ? { _003_[23:0], 4'h0 } : _003_;
+  assign _006_ = ~ _005_;
+  assign _009_ = _008_ ? { total_added[11:0], 16'h0000 } : total_added;
+  assign _050_ = _024_ ? { _022_[26:0], 1'h0 } : _022_;
+  assign _003_ = _011_ ? { _009_[19:0], 8'h00 } : _009_;
+  assign _011_ = ~ _010_;
+  assign _022_ = _006_ ? { _004_[25:0], 2'h0 } : _004_;
+  assign _023_ = | _022_[27];
   assign _024_ = ~ _023_;
-  assign _016_ = _024_ ? { _005_[25:0], 2'h0 } : _005_;
-  assign _018_ = ~ _017_;
-  assign _009_ = ~ _008_;
-  assign _004_ = _009_ ? { _003_[19:0], 8'h00 } : _003_;
-  assign _012_ = ~ _011_;
-  assign _003_ = _007_ ? { sum2[11:0], 16'h0000 } : sum2;
-  assign _005_ = _012_ ? { _004_[23:0], 4'h0 } : _004_;
-  assign _008_ = | _003_[27:20];
-  assign _007_ = ~ _006_;
-  assign _045_ = _018_ ? { _016_[26:0], 1'h0 } : _016_;
-  assign _046_ = | _045_[2:0];
-  assign _023_ = | _005_[27:26];
-  assign _017_ = | _016_[27];
-  assign _011_ = | _004_[27:24];
-  assign _006_ = | sum2[27:12];
-  assign _070_ = _068_ ? _069_[7:0] : kept3[16:9];
-  assign _074_ = _072_ ? _073_[6:0] : kept3[23:17];
-  assign _077_ = ~ _076_;
-  assign _086_ = { _074_, _070_, _066_ } & { _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_, _077_ };
-  assign _065_ = kept3[8:1] + 1'h1;
-  assign _066_ = round_up ? _065_[7:0] : kept3[8:1];
-  assign _067_ = & kept3[8:1];
-  assign _068_ = round_up & _067_;
-  assign _069_ = kept3[16:9] + 1'h1;
-  assign _071_ = & kept3[16:1];
-  assign _072_ = round_up & _071_;
-  assign _073_ = kept3[23:17] + 1'h1;
-  assign _076_ = _075_ | nan3;
-  assign _075_ = signal_5 | overflow;
-  assign _095_ = _086_[22] | nan3;
-  assign _096_ = & kept3[23:1];
-  assign _097_ = round_up & _096_;
-  assign _098_ = _097_ ? bumped : signal_4[7:0];
-  assign _100_ = _099_ | nan3;
-  assign _103_ = _098_ & { _100_, _100_, _100_, _100_, _100_, _100_, _100_, _100_ };
-  assign _104_ = overflow | nan3;
-  assign _106_ = _103_ | { _104_, _104_, _104_, _104_, _104_, _104_, _104_, _104_ };
-  assign _099_ = ~ signal_5;
-  assign _107_ = sign3 & _099_;
-  assign _108_ = ~ nan3;
-  assign _109_ = _107_ & _108_;
+  assign _013_ = | _003_[27:24];
+  assign _008_ = ~ _007_;
+  assign _051_ = | _050_[2:0];
+  assign _007_ = | total_added[27:12];
+  assign _080_ = _070_ ? _079_[7:0] : kept_normal[16:9];
+  assign _083_ = _073_ ? _082_[6:0] : kept_normal[23:17];
+  assign _094_ = { _083_, _080_, _077_ } & { _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_, _086_ };
+  assign _076_ = kept_normal[8:1] + 1'h1;
+  assign _077_ = round_up ? _076_[7:0] : kept_normal[8:1];
+  assign _079_ = kept_normal[16:9] + 1'h1;
+  assign _070_ = round_up & _069_;
+  assign _073_ = round_up & _072_;
+  assign _075_ = round_up & _074_;
+  assign _082_ = kept_normal[23:17] + 1'h1;
+  assign _085_ = _084_ | nan_normal;
+  assign _086_ = ~ _085_;
+  assign _084_ = signal_2 | overflow;
+  assign _100_ = _094_[22] | nan_normal;
+  assign _069_ = & kept_normal[8:1];
+  assign _072_ = & kept_normal[16:1];
+  assign _074_ = & kept_normal[23:1];
+  assign _101_ = exp_normal + 2'h2;
+  assign _102_ = _101_ - count_normal;
+  assign _103_ = _075_ ? _102_[7:0] : exponent[7:0];
+  assign _105_ = _104_ | nan_normal;
+  assign _106_ = _103_ & { _105_, _105_, _105_, _105_, _105_, _105_, _105_, _105_ };
+  assign _107_ = overflow | nan_normal;
+  assign _108_ = _106_ | { _107_, _107_, _107_, _107_, _107_, _107_, _107_, _107_ };
+  assign _104_ = ~ signal_2;
+  assign _109_ = sign_normal & _104_;
+  assign _110_ = ~ nan_normal;
+  assign _111_ = _109_ & _110_;
   always @(posedge clk)
-    sign1 <= signal[31];
+    sign_aligned <= signal[31];
   always @(posedge clk)
-    exp1 <= signal[30:23];
+    exp_aligned <= signal[30:23];
   always @(posedge clk)
-    large1 <= { _270_, signal[22:0] };
+    large_aligned <= { _234_, signal[22:0] };
   always @(posedge clk)
-    small1 <= { signal_2, sticky };
+    small_aligned <= { _268_, _261_ };
   always @(posedge clk)
-    subtract1 <= _257_;
+    subtract_aligned <= _271_;
   always @(posedge clk)
-    nan1 <= signal_3;
+    nan_aligned <= _281_;
   always @(posedge clk)
-    inf1 <= is_inf;
+    inf_aligned <= _283_;
   always @(posedge clk)
-    sum2 <= { _285_, _279_[8:0], _276_[8:0], _272_[9:1] };
+    sign_added <= sign_aligned;
   always @(posedge clk)
-    sign2 <= sign1;
+    exp_added <= exp_aligned;
   always @(posedge clk)
-    exp2 <= exp1;
+    total_added <= { _299_, _293_[8:0], _289_[8:0], _285_[9:1] };
   always @(posedge clk)
-    nan2 <= nan1;
+    nan_added <= nan_aligned;
   always @(posedge clk)
-    inf2 <= inf1;
+    inf_added <= inf_aligned;
   always @(posedge clk)
-    kept3 <= _045_[27:3];
+    sign_normal <= sign_added;
   always @(posedge clk)
-    sticky3 <= _046_;
+    exp_normal <= exp_added;
   always @(posedge clk)
-    count3 <= { _007_, _009_, _012_, _024_, _018_ };
+    kept_normal <= _050_[27:3];
   always @(posedge clk)
-    sign3 <= sign2;
+    sticky_normal <= _051_;
   always @(posedge clk)
-    exp3 <= exp2;
+    count_normal <= { _008_, _011_, _014_, _006_, _024_ };
   always @(posedge clk)
-    nan3 <= nan2;
+    nan_normal <= nan_added;
   always @(posedge clk)
-    inf3 <= inf2;
+    inf_normal <= inf_added;
   always @(posedge clk)
-    o <= { _109_, _106_, _095_, _086_[21:0] };
-  assign _263_[7:0] = bumped;
-  assign _221_[7:0] = distance;
+    a <= { _111_, _108_, _100_, _094_[21:0] };
+  assign _226_[7:0] = distance;
 endmodule
 
 module mixdit_engine_block_sum (
-  input  wire        clk,
   input  wire [7:0]  a_micro,
   input  wire        first,
   input  wire        shift,
-  input  wire [7:0]  w_micro,
-  input  wire [79:0] pairs,
+  input  wire        clk,
+  input  wire [87:0] pairs,
   input  wire [7:0]  signs,
   output reg  [15:0] high = 16'h0000,
   output reg  [7:0]  low = 8'h00
 );
-  wire [17:0] _000_;
-  wire _001_;
-  wire [10:0] _002_;
-  wire [11:0] _003_;
-  wire _004_;
-  wire [15:0] _005_;
-  wire [10:0] _006_;
+  wire _000_;
+  wire [9:0] _001_;
+  wire [11:0] _002_;
+  wire _003_;
+  wire [11:0] _004_;
+  wire _005_;
+  wire _006_;
   wire [11:0] _007_;
-  wire [10:0] _008_;
-  wire _009_;
-  wire [15:0] _010_;
-  wire [15:0] _011_;
-  wire [10:0] _012_;
+  wire _008_;
+  wire [11:0] _009_;
+  wire _010_;
+  wire [11:0] _011_;
+  wire _012_;
   wire [11:0] _013_;
   wire _014_;
-  wire [10:0] _015_;
-  wire [11:0] _016_;
+  wire _015_;
+  wire _016_;
   wire _017_;
   wire _018_;
   wire _019_;
-  wire _020_;
-  wire [11:0] _021_;
-  wire [15:0] _022_;
-  wire [15:0] _023_;
-  wire [15:0] _024_;
-  wire [15:0] _025_;
-  wire [15:0] _026_;
-  wire [15:0] _027_;
-  wire [15:0] _028_;
-  wire [15:0] _029_;
-  wire [15:0] _030_;
-  wire [15:0] _031_;
-  wire [15:0] _032_;
-  wire [15:0] _033_;
-  wire [15:0] _034_;
-  wire [15:0] _035_;
-  wire [15:0] _036_;
-  wire _037_;
-  wire [10:0] _038_;
-  wire [10:0] _039_;
-  wire [11:0] _040_;
-  wire _041_;
-  wire [11:0] _042_;
-  wire [15:0] _043_;
-  wire [15:0] _044_;
-  wire [15:0] _045_;
-  wire [10:0] _046_;
-  wire [11:0] _047_;
-  wire _048_;
-  wire [7:0] _049_;
-  wire [15:0] _050_;
-  reg [15:0] carry = 16'h0000;
-  wire [15:0] carry0_0;
-  wire [15:0] carry0_1;
-  wire [15:0] carry0_2;
-  wire [15:0] carry1_0;
-  wire [15:0] carry1_1;
-  wire [15:0] carry2_0;
-  wire [15:0] carry3_0;
-  reg carry_in = 1'h0;
-  wire [15:0] half0_0;
-  wire [15:0] half0_1;
-  wire [15:0] half0_2;
-  wire [15:0] half1_0;
-  wire [15:0] half1_1;
-  wire [15:0] half2_0;
-  wire [15:0] half3_0;
-  wire [7:0] low_1;
-  reg [15:0] ring_high = 16'h0000;
-  reg [15:0] ring_high_1 = 16'h0000;
-  reg [7:0] ring_low = 8'h00;
-  reg [7:0] ring_low_1 = 8'h00;
-  reg [15:0] save = 16'h0000;
-  wire [15:0] save0_0;
-  wire [15:0] save0_1;
-  wire [15:0] save0_2;
-  wire [15:0] save1_0;
-  wire [15:0] save1_1;
-  wire [15:0] save2_0;
-  wire [15:0] save3_0;
-  wire [15:0] signal;
-  reg [7:0] total_low_1 = 8'h00;
-  assign _000_ = { save, carry_in } + { carry, carry_in };
-  assign half0_0 = { 4'h0, _001_, _042_[10:0] } ^ { 4'h0, _037_, _021_[10:0] };
-  assign save0_0 = half0_0 ^ { 4'h0, _041_, _040_[10:0] };
-  assign _038_ = a_micro[0] ? { pairs[9], pairs[9:0] } : { pairs[9:0], signs[0] };
-  assign _042_ = w_micro[0] ? { _038_[10], _038_ } : { _038_, signs[0] };
-  assign _001_ = ~ _042_[11];
-  assign _008_ = a_micro[1] ? { pairs[19], pairs[19:10] } : { pairs[19:10], signs[1] };
-  assign _021_ = w_micro[1] ? { _008_[10], _008_ } : { _008_, signs[1] };
-  assign _037_ = ~ _021_[11];
-  assign _043_ = { 4'h0, _001_, _042_[10:0] } & { 4'h0, _037_, _021_[10:0] };
-  assign _039_ = a_micro[2] ? { pairs[29], pairs[29:20] } : { pairs[29:20], signs[2] };
-  assign _040_ = w_micro[2] ? { _039_[10], _039_ } : { _039_, signs[2] };
-  assign _041_ = ~ _040_[11];
-  assign _044_ = half0_0 & { 4'h0, _041_, _040_[10:0] };
-  assign { _045_[15], carry0_0[15:1] } = _043_ | _044_;
-  assign _048_ = ~ _047_[11];
-  assign _004_ = ~ _003_[11];
-  assign half0_1 = { 4'h0, _048_, _047_[10:0] } ^ { 4'h0, _004_, _003_[10:0] };
-  assign _007_ = w_micro[5] ? { _006_[10], _006_ } : { _006_, signs[5] };
-  assign save0_1 = half0_1 ^ { 4'h0, _009_, _007_[10:0] };
-  assign _046_ = a_micro[3] ? { pairs[39], pairs[39:30] } : { pairs[39:30], signs[3] };
-  assign _047_ = w_micro[3] ? { _046_[10], _046_ } : { _046_, signs[3] };
-  assign _002_ = a_micro[4] ? { pairs[49], pairs[49:40] } : { pairs[49:40], signs[4] };
-  assign _003_ = w_micro[4] ? { _002_[10], _002_ } : { _002_, signs[4] };
-  assign _005_ = { 4'h0, _048_, _047_[10:0] } & { 4'h0, _004_, _003_[10:0] };
-  assign _006_ = a_micro[5] ? { pairs[59], pairs[59:50] } : { pairs[59:50], signs[5] };
-  assign _009_ = ~ _007_[11];
-  assign _010_ = half0_1 & { 4'h0, _009_, _007_[10:0] };
-  assign { _011_[15], carry0_1[15:1] } = _005_ | _010_;
-  assign half0_2 = { 4'h0, _014_, _013_[10:0] } ^ { 4'h0, _017_, _016_[10:0] };
-  assign save0_2 = half0_2 ^ { _020_, _018_, signal[13:0] };
-  assign _012_ = a_micro[6] ? { pairs[69], pairs[69:60] } : { pairs[69:60], signs[6] };
-  assign _013_ = w_micro[6] ? { _012_[10], _012_ } : { _012_, signs[6] };
-  assign _014_ = ~ _013_[11];
-  assign _015_ = a_micro[7] ? { pairs[79], pairs[79:70] } : { pairs[79:70], signs[7] };
-  assign _016_ = w_micro[7] ? { _015_[10], _015_ } : { _015_, signs[7] };
-  assign _017_ = ~ _016_[11];
-  assign _022_ = { 4'h0, _014_, _013_[10:0] } & { 4'h0, _017_, _016_[10:0] };
-  assign _018_ = ~ signal[14];
-  assign _019_ = signal[15] ^ signal[14];
-  assign _020_ = ~ _019_;
-  assign _023_ = half0_2 & { _020_, _018_, signal[13:0] };
-  assign { _024_[15], carry0_2[15:1] } = _022_ | _023_;
-  assign half1_0 = save0_0 ^ { carry0_0[15:1], signs[7] };
-  assign save1_0 = half1_0 ^ save0_1;
-  assign _025_ = save0_0 & { carry0_0[15:1], signs[7] };
-  assign _026_ = half1_0 & save0_1;
-  assign { _027_[15], carry1_0[15:1] } = _025_ | _026_;
-  assign half1_1 = { carry0_1[15:1], signs[6] } ^ save0_2;
-  assign save1_1 = half1_1 ^ { carry0_2[15:1], signs[5] };
-  assign _028_ = { carry0_1[15:1], signs[6] } & save0_2;
-  assign _029_ = half1_1 & { carry0_2[15:1], signs[5] };
-  assign { _030_[15], carry1_1[15:1] } = _028_ | _029_;
-  assign half2_0 = save1_0 ^ { carry1_0[15:1], signs[4] };
-  assign save2_0 = half2_0 ^ save1_1;
-  assign _031_ = save1_0 & { carry1_0[15:1], signs[4] };
-  assign _032_ = half2_0 & save1_1;
-  assign { _033_[15], carry2_0[15:1] } = _031_ | _032_;
-  assign half3_0 = save2_0 ^ { carry2_0[15:1], signs[2] };
-  assign save3_0 = half3_0 ^ { carry1_1[15:1], signs[3] };
-  assign _034_ = save2_0 & { carry2_0[15:1], signs[2] };
-  assign _035_ = half3_0 & { carry1_1[15:1], signs[3] };
-  assign { _036_[15], carry3_0[15:1] } = _034_ | _035_;
-  always @(posedge clk)
-    ring_high_1 <= high;
-  always @(posedge clk)
-    ring_high <= ring_high_1;
-  always @(posedge clk)
-    ring_low_1 <= low;
-  always @(posedge clk)
-    ring_low <= ring_low_1;
-  always @(posedge clk)
-    save <= save3_0;
-  always @(posedge clk)
-    carry <= { carry3_0[15:1], signs[1] };
-  always @(posedge clk)
-    carry_in <= signs[0];
-  always @(posedge clk)
-    high <= _000_[16:1];
-  always @(posedge clk)
-    total_low_1 <= low_1;
-  always @(posedge clk)
-    low <= total_low_1;
-  assign _049_ = shift ? { ring_high[3:0], ring_low[7:4] } : ring_low;
-  assign low_1 = first ? 8'h00 : _049_;
-  assign _050_ = shift ? { ring_high[15], ring_high[15], ring_high[15], ring_high[15], ring_high[15:4] } : ring_high;
-  assign signal = first ? 16'h0000 : _050_;
-  assign _011_[14:0] = carry0_1[15:1];
-  assign _045_[14:0] = carry0_0[15:1];
-  assign _024_[14:0] = carry0_2[15:1];
-  assign _027_[14:0] = carry1_0[15:1];
-  assign _030_[14:0] = carry1_1[15:1];
-  assign _033_[14:0] = carry2_0[15:1];
-  assign _036_[14:0] = carry3_0[15:1];
-  assign carry2_0[0] = signs[2];
-  assign carry1_1[0] = signs[3];
-  assign carry1_0[0] = signs[4];
-  assign carry0_2[0] = signs[5];
-  assign carry0_1[0] = signs[6];
-  assign carry0_0[0] = signs[7];
-  assign carry3_0[0] = signs[1];
-endmodule
-
-module mixdit_engine_lanes (
-  input  wire        clk,
-  input  wire [79:0] a,
-  input  wire [79:0] w,
-  output reg  [79:0] pairs = 80'h00000000000000000000,
-  output reg  [7:0]  signs_1 = 8'h00
-);
-  wire _000_;
-  wire [9:0] _001_;
-  wire _002_;
-  wire _003_;
-  wire _004_;
-  wire _005_;
-  wire [9:0] _006_;
-  wire _007_;
-  wire _008_;
-  wire [7:0] _009_;
-  wire _010_;
-  wire _011_;
-  wire [9:0] _012_;
-  wire _013_;
-  wire _014_;
-  wire _015_;
-  wire _016_;
-  wire [9:0] _017_;
-  wire _018_;
-  wire _019_;
-  wire _020_;
+  wire [11:0] _020_;
   wire _021_;
-  wire _022_;
-  wire [9:0] _023_;
-  wire _024_;
-  wire _025_;
-  wire _026_;
-  wire _027_;
-  wire [9:0] _028_;
-  wire _029_;
-  wire _030_;
-  wire _031_;
-  wire _032_;
-  wire [9:0] _033_;
-  wire [7:0] _034_;
-  wire [7:0] _035_;
-  wire [7:0] _036_;
-  wire [7:0] _037_;
-  wire [7:0] _038_;
-  wire [7:0] _039_;
-  wire [7:0] _040_;
-  wire _041_;
-  wire _042_;
-  wire _043_;
-  wire [9:0] _044_;
-  wire _045_;
-  wire _046_;
-  wire _047_;
-  wire [7:0] product0;
-  wire [7:0] product1;
-  wire [7:0] product10;
-  wire [7:0] product11;
-  wire [7:0] product12;
-  wire [7:0] product13;
-  wire [7:0] product14;
-  wire [7:0] product15;
-  wire [7:0] product2;
-  wire [7:0] product3;
-  wire [7:0] product4;
-  wire [7:0] product5;
-  wire [7:0] product6;
-  wire [7:0] product7;
-  wire [7:0] product8;
-  wire [7:0] product9;
-  wire [15:0] signs;
-  wire [9:0] total0;
-  wire [9:0] total1;
-  wire [9:0] total2;
-  wire [9:0] total3;
-  wire [9:0] total4;
-  wire [9:0] total5;
-  wire [9:0] total6;
-  wire [9:0] total7;
-  assign signs = a[79:64] ^ w[79:64];
-  assign product0 = a[3:0] * w[3:0];
-  assign product1 = a[7:4] * w[7:4];
-  assign _009_ = product1 ^ { _000_, _000_, _000_, _000_, _000_, _000_, _000_, _000_ };
-  assign total0 = { product0, _000_ } + { _009_, _000_ };
-  assign product2 = a[11:8] * w[11:8];
-  assign product3 = a[15:12] * w[15:12];
-  assign _034_ = product3 ^ { _019_, _019_, _019_, _019_, _019_, _019_, _019_, _019_ };
-  assign total1 = { product2, _019_ } + { _034_, _019_ };
-  assign product4 = a[19:16] * w[19:16];
-  assign product5 = a[23:20] * w[23:20];
-  assign _035_ = product5 ^ { _002_, _002_, _002_, _002_, _002_, _002_, _002_, _002_ };
-  assign total2 = { product4, _002_ } + { _035_, _002_ };
-  assign product6 = a[27:24] * w[27:24];
-  assign product7 = a[31:28] * w[31:28];
-  assign _036_ = product7 ^ { _007_, _007_, _007_, _007_, _007_, _007_, _007_, _007_ };
-  assign total3 = { product6, _007_ } + { _036_, _007_ };
-  assign product8 = a[35:32] * w[35:32];
-  assign product9 = a[39:36] * w[39:36];
-  assign _037_ = product9 ^ { _013_, _013_, _013_, _013_, _013_, _013_, _013_, _013_ };
-  assign total4 = { product8, _013_ } + { _037_, _013_ };
-  assign product10 = a[43:40] * w[43:40];
-  assign product11 = a[47:44] * w[47:44];
-  assign _038_ = product11 ^ { _018_, _018_, _018_, _018_, _018_, _018_, _018_, _018_ };
-  assign total5 = { product10, _018_ } + { _038_, _018_ };
-  assign product12 = a[51:48] * w[51:48];
-  assign product13 = a[55:52] * w[55:52];
-  assign _039_ = product13 ^ { _024_, _024_, _024_, _024_, _024_, _024_, _024_, _024_ };
-  assign total6 = { product12, _024_ } + { _039_, _024_ };
-  assign product14 = a[59:56] * w[59:56];
-  assign product15 = a[63:60] * w[63:60];
-  assign _040_ = product15 ^ { _029_, _029_, _029_, _029_, _029_, _029_, _029_, _029_ };
-  assign total7 = { product14, _029_ } + { _040_, _029_ };
-  assign _041_ = total0[9] ^ _000_;
-  assign _000_ = signs[0] ^ signs[1];
-  assign _042_ = ~ total0[9];
-  assign _043_ = _000_ & _042_;
-  assign _044_ = { _043_, _041_, total0[8:1] } ^ { signs[0], signs[0], signs[0], signs[0], signs[0], signs[0], signs[0], signs[0], signs[0], signs[0] };
-  assign _045_ = total1[9] ^ _019_;
-  assign _019_ = signs[2] ^ signs[3];
-  assign _046_ = ~ total1[9];
-  assign _047_ = _019_ & _046_;
-  assign _001_ = { _047_, _045_, total1[8:1] } ^ { signs[2], signs[2], signs[2], signs[2], signs[2], signs[2], signs[2], signs[2], signs[2], signs[2] };
-  assign _003_ = total2[9] ^ _002_;
-  assign _002_ = signs[4] ^ signs[5];
-  assign _004_ = ~ total2[9];
-  assign _005_ = _002_ & _004_;
-  assign _006_ = { _005_, _003_, total2[8:1] } ^ { signs[4], signs[4], signs[4], signs[4], signs[4], signs[4], signs[4], signs[4], signs[4], signs[4] };
-  assign _008_ = total3[9] ^ _007_;
-  assign _007_ = signs[6] ^ signs[7];
-  assign _010_ = ~ total3[9];
-  assign _011_ = _007_ & _010_;
-  assign _012_ = { _011_, _008_, total3[8:1] } ^ { signs[6], signs[6], signs[6], signs[6], signs[6], signs[6], signs[6], signs[6], signs[6], signs[6] };
-  assign _014_ = total4[9] ^ _013_;
-  assign _013_ = signs[8] ^ signs[9];
-  assign _015_ = ~ total4[9];
-  assign _016_ = _013_ & _015_;
-  assign _017_ = { _016_, _014_, total4[8:1] } ^ { signs[8], signs[8], signs[8], signs[8], signs[8], signs[8], signs[8], signs[8], signs[8], signs[8] };
-  assign _020_ = total5[9] ^ _018_;
-  assign _018_ = signs[10] ^ signs[11];
-  assign _021_ = ~ total5[9];
-  assign _022_ = _018_ & _021_;
-  assign _023_ = { _022_, _020_, total5[8:1] } ^ { signs[10], signs[10], signs[10], signs[10], signs[10], signs[10], signs[10], signs[10], signs[10], signs[10] };
-  assign _025_ = total6[9] ^ _024_;
-  assign _024_ = signs[12] ^ signs[13];
-  assign _026_ = ~ total6[9];
-  assign _027_ = _024_ & _026_;
-  assign _028_ = { _027_, _025_, total6[8:1] } ^ { signs[12], signs[12], signs[12], signs[12], signs[12], signs[12], signs[12], signs[12], signs[12], signs[12] };
-  assign _030_ = total7[9] ^ _029_;
-  assign _029_ = signs[14] ^ signs[15];
-  assign _031_ = ~ total7[9];
-  assign _032_ = _029_ & _031_;
-  assign _033_ = { _032_, _030_, total7[8:1] } ^ { signs[14], signs[14], signs[14], signs[14], signs[14], signs[14], signs[14], signs[14], signs[14], signs[14] };
-  always @(posedge clk)
-    pairs <= { _033_, _028_, _023_, _017_, _012_, _006_, _001_, _044_ };
-  always @(posedge clk)
-    signs_1 <= { signs[14], signs[12], signs[10], signs[8], signs[6], signs[4], signs[2], signs[0] };
-endmodule
-
-module mixdit_engine_normalise (
-  input  wire        clk,
-  input  wire [8:0]  exponent,
-  input  wire        nan,
-  input  wire [15:0] high,
-  input  wire [7:0]  low,
-  output reg  [31:0] o = 32'd0
-);
-  wire [22:0] _000_;
-  wire [22:0] _001_;
-  wire _002_;
-  wire _003_;
-  wire _004_;
-  wire [1:0] _005_;
-  wire _006_;
-  wire _007_;
-  wire _008_;
-  wire _009_;
-  wire _010_;
-  wire _011_;
-  wire _012_;
-  wire _013_;
-  wire _014_;
-  wire _015_;
-  wire _016_;
-  wire [22:0] _017_;
-  wire _018_;
-  wire [22:0] _019_;
-  wire _020_;
-  wire [1:0] _021_;
-  wire [2:0] _022_;
+  wire [11:0] _022_;
   wire _023_;
   wire _024_;
   wire _025_;
@@ -1398,14 +1122,14 @@ module mixdit_engine_normalise (
   wire _050_;
   wire _051_;
   wire _052_;
-  wire [1:0] _053_;
+  wire _053_;
   wire _054_;
   wire _055_;
-  wire [1:0] _056_;
-  wire [2:0] _057_;
-  wire [3:0] _058_;
-  wire [11:0] _059_;
-  wire [11:0] _060_;
+  wire _056_;
+  wire _057_;
+  wire _058_;
+  wire _059_;
+  wire _060_;
   wire _061_;
   wire _062_;
   wire _063_;
@@ -1417,113 +1141,3589 @@ module mixdit_engine_normalise (
   wire _069_;
   wire _070_;
   wire _071_;
-  wire [22:0] _072_;
-  wire [31:0] _073_;
-  wire [31:0] _074_;
-  reg [10:0] base = 11'h000;
-  wire [10:0] base_next;
+  wire _072_;
+  wire _073_;
+  wire _074_;
+  wire _075_;
+  wire _076_;
+  wire _077_;
+  wire _078_;
+  wire _079_;
+  wire _080_;
+  wire _081_;
+  wire _082_;
+  wire _083_;
+  wire _084_;
+  wire [9:0] _085_;
+  wire _086_;
+  wire _087_;
+  wire _088_;
+  wire _089_;
+  wire _090_;
+  wire _091_;
+  wire _092_;
+  wire _093_;
+  wire _094_;
+  wire _095_;
+  wire _096_;
+  wire _097_;
+  wire _098_;
+  wire _099_;
+  wire _100_;
+  wire _101_;
+  wire _102_;
+  wire _103_;
+  wire _104_;
+  wire _105_;
+  wire _106_;
+  wire _107_;
+  wire _108_;
+  wire _109_;
+  wire _110_;
+  wire _111_;
+  wire _112_;
+  wire _113_;
+  wire _114_;
+  wire _115_;
+  wire _116_;
+  wire _117_;
+  wire _118_;
+  wire _119_;
+  wire _120_;
+  wire _121_;
+  wire _122_;
+  wire _123_;
+  wire _124_;
+  wire _125_;
+  wire _126_;
+  wire _127_;
+  wire _128_;
+  wire _129_;
+  wire _130_;
+  wire _131_;
+  wire _132_;
+  wire _133_;
+  wire _134_;
+  wire _135_;
+  wire _136_;
+  wire _137_;
+  wire _138_;
+  wire _139_;
+  wire _140_;
+  wire _141_;
+  wire _142_;
+  wire _143_;
+  wire _144_;
+  wire _145_;
+  wire _146_;
+  wire _147_;
+  wire _148_;
+  wire _149_;
+  wire _150_;
+  wire _151_;
+  wire _152_;
+  wire _153_;
+  wire _154_;
+  wire _155_;
+  wire _156_;
+  wire _157_;
+  wire _158_;
+  wire _159_;
+  wire _160_;
+  wire _161_;
+  wire _162_;
+  wire _163_;
+  wire _164_;
+  wire _165_;
+  wire _166_;
+  wire _167_;
+  wire _168_;
+  wire _169_;
+  wire _170_;
+  wire _171_;
+  wire _172_;
+  wire _173_;
+  wire _174_;
+  wire _175_;
+  wire _176_;
+  wire _177_;
+  wire _178_;
+  wire _179_;
+  wire _180_;
+  wire _181_;
+  wire _182_;
+  wire _183_;
+  wire _184_;
+  wire _185_;
+  wire _186_;
+  wire _187_;
+  wire _188_;
+  wire _189_;
+  wire _190_;
+  wire _191_;
+  wire _192_;
+  wire _193_;
+  wire _194_;
+  wire _195_;
+  wire _196_;
+  wire [7:0] _197_;
+  wire [15:0] _198_;
+  wire bit_1;
+  wire bit_10;
+  wire bit_100;
+  wire bit_101;
+  wire bit_102;
+  wire bit_103;
+  wire bit_104;
+  wire bit_105;
+  wire bit_106;
+  wire bit_107;
+  wire bit_108;
+  wire bit_109;
+  wire bit_11;
+  wire bit_110;
+  wire bit_111;
+  wire bit_112;
+  wire bit_113;
+  wire bit_114;
+  wire bit_115;
+  wire bit_116;
+  wire bit_117;
+  wire bit_118;
+  wire bit_119;
+  wire bit_12;
+  wire bit_120;
+  wire bit_121;
+  wire bit_122;
+  wire bit_123;
+  wire bit_124;
+  wire bit_125;
+  wire bit_126;
+  wire bit_127;
+  wire bit_128;
+  wire bit_129;
+  wire bit_13;
+  wire bit_130;
+  wire bit_131;
+  wire bit_132;
+  wire bit_133;
+  wire bit_134;
+  wire bit_135;
+  wire bit_136;
+  wire bit_137;
+  wire bit_138;
+  wire bit_139;
+  wire bit_14;
+  wire bit_140;
+  wire bit_141;
+  wire bit_142;
+  wire bit_143;
+  wire bit_144;
+  wire bit_145;
+  wire bit_146;
+  wire bit_147;
+  wire bit_148;
+  wire bit_149;
+  wire bit_15;
+  wire bit_150;
+  wire bit_151;
+  wire bit_152;
+  wire bit_153;
+  wire bit_154;
+  wire bit_155;
+  wire bit_156;
+  wire bit_157;
+  wire bit_158;
+  wire bit_159;
+  wire bit_16;
+  wire bit_160;
+  wire bit_161;
+  wire bit_162;
+  wire bit_163;
+  wire bit_164;
+  wire bit_165;
+  wire bit_166;
+  wire bit_167;
+  wire bit_168;
+  wire bit_169;
+  wire bit_17;
+  wire bit_170;
+  wire bit_171;
+  wire bit_172;
+  wire bit_173;
+  wire bit_174;
+  wire bit_175;
+  wire bit_176;
+  wire bit_177;
+  wire bit_178;
+  wire bit_179;
+  wire bit_18;
+  wire bit_180;
+  wire bit_181;
+  wire bit_182;
+  wire bit_183;
+  wire bit_184;
+  wire bit_185;
+  wire bit_186;
+  wire bit_187;
+  wire bit_188;
+  wire bit_189;
+  wire bit_19;
+  wire bit_190;
+  wire bit_191;
+  wire bit_192;
+  wire bit_193;
+  wire bit_194;
+  wire bit_195;
+  wire bit_196;
+  wire bit_197;
+  wire bit_198;
+  wire bit_199;
+  wire bit_2;
+  wire bit_20;
+  wire bit_200;
+  wire bit_201;
+  wire bit_202;
+  wire bit_203;
+  wire bit_204;
+  wire bit_205;
+  wire bit_206;
+  wire bit_207;
+  wire bit_208;
+  wire bit_209;
+  wire bit_21;
+  wire bit_210;
+  wire bit_211;
+  wire bit_212;
+  wire bit_213;
+  wire bit_214;
+  wire bit_215;
+  wire bit_216;
+  wire bit_217;
+  wire bit_218;
+  wire bit_219;
+  wire bit_22;
+  wire bit_220;
+  wire bit_221;
+  wire bit_222;
+  wire bit_223;
+  wire bit_224;
+  wire bit_225;
+  wire bit_226;
+  wire bit_227;
+  wire bit_228;
+  wire bit_229;
+  wire bit_23;
+  wire bit_230;
+  wire bit_231;
+  wire bit_232;
+  wire bit_233;
+  wire bit_234;
+  wire bit_235;
+  wire bit_236;
+  wire bit_237;
+  wire bit_238;
+  wire bit_239;
+  wire bit_24;
+  wire bit_240;
+  wire bit_241;
+  wire bit_242;
+  wire bit_243;
+  wire bit_244;
+  wire bit_245;
+  wire bit_246;
+  wire bit_247;
+  wire bit_248;
+  wire bit_249;
+  wire bit_25;
+  wire bit_250;
+  wire bit_251;
+  wire bit_252;
+  wire bit_253;
+  wire bit_254;
+  wire bit_255;
+  wire bit_256;
+  wire bit_257;
+  wire bit_258;
+  wire bit_259;
+  wire bit_26;
+  wire bit_260;
+  wire bit_261;
+  wire bit_262;
+  wire bit_263;
+  wire bit_264;
+  wire bit_27;
+  wire bit_28;
+  wire bit_29;
+  wire bit_3;
+  wire bit_30;
+  wire bit_31;
+  wire bit_32;
+  wire bit_33;
+  wire bit_34;
+  wire bit_35;
+  wire bit_36;
+  wire bit_37;
+  wire bit_38;
+  wire bit_39;
+  wire bit_4;
+  wire bit_40;
+  wire bit_41;
+  wire bit_42;
+  wire bit_43;
+  wire bit_44;
+  wire bit_45;
+  wire bit_46;
+  wire bit_47;
+  wire bit_48;
+  wire bit_49;
+  wire bit_5;
+  wire bit_50;
+  wire bit_51;
+  wire bit_52;
+  wire bit_53;
+  wire bit_54;
+  wire bit_55;
+  wire bit_56;
+  wire bit_57;
+  wire bit_58;
+  wire bit_59;
+  wire bit_6;
+  wire bit_60;
+  wire bit_61;
+  wire bit_62;
+  wire bit_63;
+  wire bit_64;
+  wire bit_65;
+  wire bit_66;
+  wire bit_67;
+  wire bit_68;
+  wire bit_69;
+  wire bit_7;
+  wire bit_70;
+  wire bit_71;
+  wire bit_72;
+  wire bit_73;
+  wire bit_74;
+  wire bit_75;
+  wire bit_76;
+  wire bit_77;
+  wire bit_78;
+  wire bit_79;
+  wire bit_8;
+  wire bit_80;
+  wire bit_81;
+  wire bit_82;
+  wire bit_83;
+  wire bit_84;
+  wire bit_85;
+  wire bit_86;
+  wire bit_87;
+  wire bit_88;
+  wire bit_89;
+  wire bit_9;
+  wire bit_90;
+  wire bit_91;
+  wire bit_92;
+  wire bit_93;
+  wire bit_94;
+  wire bit_95;
+  wire bit_96;
+  wire bit_97;
+  wire bit_98;
+  wire bit_99;
+  reg carry_in_tree = 1'h0;
+  reg [15:0] carry_tree = 16'h0000;
+  wire [7:0] low_1;
+  reg [7:0] low_tree = 8'h00;
+  reg [15:0] ring_high = 16'h0000;
+  reg [15:0] ring_high_1 = 16'h0000;
+  reg [7:0] ring_low = 8'h00;
+  reg [7:0] ring_low_1 = 8'h00;
+  reg [15:0] save_tree = 16'h0000;
+  wire [15:0] signal;
+  assign bit_47 = _009_[2] ^ _020_[2];
+  assign bit_48 = bit_47 ^ _022_[2];
+  assign _024_ = _009_[2] & _020_[2];
+  assign _025_ = bit_47 & _022_[2];
+  assign bit_49 = _024_ | _025_;
+  assign bit_50 = _002_[2] ^ _004_[2];
+  assign bit_51 = bit_50 ^ _007_[2];
+  assign _026_ = _002_[2] & _004_[2];
+  assign _027_ = bit_50 & _007_[2];
+  assign bit_52 = _026_ | _027_;
+  assign bit_53 = _011_[2] ^ _013_[2];
+  assign bit_54 = bit_53 ^ signal[2];
+  assign _028_ = _011_[2] & _013_[2];
+  assign _029_ = bit_53 & signal[2];
+  assign bit_55 = _028_ | _029_;
+  assign bit_56 = _009_[3] ^ _020_[3];
+  assign bit_57 = bit_56 ^ _022_[3];
+  assign _030_ = _009_[3] & _020_[3];
+  assign _031_ = bit_56 & _022_[3];
+  assign bit_58 = _030_ | _031_;
+  assign bit_59 = _002_[3] ^ _004_[3];
+  assign bit_60 = bit_59 ^ _007_[3];
+  assign _032_ = _002_[3] & _004_[3];
+  assign _033_ = bit_59 & _007_[3];
+  assign bit_61 = _032_ | _033_;
+  assign bit_62 = _011_[3] ^ _013_[3];
+  assign bit_63 = bit_62 ^ signal[3];
+  assign _034_ = _011_[3] & _013_[3];
+  assign _035_ = bit_62 & signal[3];
+  assign bit_64 = _034_ | _035_;
+  assign bit_65 = _009_[4] ^ _020_[4];
+  assign bit_66 = bit_65 ^ _022_[4];
+  assign _037_ = _009_[4] & _020_[4];
+  assign _038_ = bit_65 & _022_[4];
+  assign bit_67 = _037_ | _038_;
+  assign bit_68 = _002_[4] ^ _004_[4];
+  assign bit_69 = bit_68 ^ _007_[4];
+  assign _039_ = _002_[4] & _004_[4];
+  assign _040_ = bit_68 & _007_[4];
+  assign bit_70 = _039_ | _040_;
+  assign bit_71 = _011_[4] ^ _013_[4];
+  assign bit_72 = bit_71 ^ signal[4];
+  assign _042_ = _011_[4] & _013_[4];
+  assign _043_ = bit_71 & signal[4];
+  assign bit_73 = _042_ | _043_;
+  assign bit_74 = _009_[5] ^ _020_[5];
+  assign bit_75 = bit_74 ^ _022_[5];
+  assign _044_ = _009_[5] & _020_[5];
+  assign _045_ = bit_74 & _022_[5];
+  assign bit_76 = _044_ | _045_;
+  assign bit_77 = _002_[5] ^ _004_[5];
+  assign bit_78 = bit_77 ^ _007_[5];
+  assign _046_ = _002_[5] & _004_[5];
+  assign _047_ = bit_77 & _007_[5];
+  assign bit_79 = _046_ | _047_;
+  assign bit_80 = _011_[5] ^ _013_[5];
+  assign bit_81 = bit_80 ^ signal[5];
+  assign _048_ = _011_[5] & _013_[5];
+  assign _049_ = bit_80 & signal[5];
+  assign bit_82 = _048_ | _049_;
+  assign bit_83 = _009_[6] ^ _020_[6];
+  assign bit_84 = bit_83 ^ _022_[6];
+  assign _050_ = _009_[6] & _020_[6];
+  assign _051_ = bit_83 & _022_[6];
+  assign bit_85 = _050_ | _051_;
+  assign bit_86 = _002_[6] ^ _004_[6];
+  assign bit_87 = bit_86 ^ _007_[6];
+  assign _052_ = _002_[6] & _004_[6];
+  assign _053_ = bit_86 & _007_[6];
+  assign bit_88 = _052_ | _053_;
+  assign bit_89 = _011_[6] ^ _013_[6];
+  assign bit_90 = bit_89 ^ signal[6];
+  assign _054_ = _011_[6] & _013_[6];
+  assign _055_ = bit_89 & signal[6];
+  assign bit_91 = _054_ | _055_;
+  assign bit_92 = _009_[7] ^ _020_[7];
+  assign bit_93 = bit_92 ^ _022_[7];
+  assign _056_ = _009_[7] & _020_[7];
+  assign _057_ = bit_92 & _022_[7];
+  assign bit_94 = _056_ | _057_;
+  assign bit_95 = _002_[7] ^ _004_[7];
+  assign bit_96 = bit_95 ^ _007_[7];
+  assign _059_ = _002_[7] & _004_[7];
+  assign _060_ = bit_95 & _007_[7];
+  assign bit_97 = _059_ | _060_;
+  assign bit_98 = _011_[7] ^ _013_[7];
+  assign bit_99 = bit_98 ^ signal[7];
+  assign _061_ = _011_[7] & _013_[7];
+  assign _062_ = bit_98 & signal[7];
+  assign bit_100 = _061_ | _062_;
+  assign bit_101 = _009_[8] ^ _020_[8];
+  assign bit_102 = bit_101 ^ _022_[8];
+  assign _064_ = _009_[8] & _020_[8];
+  assign _065_ = bit_101 & _022_[8];
+  assign bit_103 = _064_ | _065_;
+  assign bit_104 = _002_[8] ^ _004_[8];
+  assign bit_105 = bit_104 ^ _007_[8];
+  assign _066_ = _002_[8] & _004_[8];
+  assign _067_ = bit_104 & _007_[8];
+  assign bit_106 = _066_ | _067_;
+  assign bit_107 = _011_[8] ^ _013_[8];
+  assign bit_108 = bit_107 ^ signal[8];
+  assign _068_ = _011_[8] & _013_[8];
+  assign _069_ = bit_107 & signal[8];
+  assign bit_109 = _068_ | _069_;
+  assign bit_110 = _009_[9] ^ _020_[9];
+  assign bit_111 = bit_110 ^ _022_[9];
+  assign _018_ = ~ _009_[11];
+  assign _021_ = ~ _020_[11];
+  assign _070_ = _009_[9] & _020_[9];
+  assign _023_ = ~ _022_[11];
+  assign _071_ = bit_110 & _022_[9];
+  assign bit_112 = _070_ | _071_;
+  assign bit_113 = _002_[9] ^ _004_[9];
+  assign bit_114 = bit_113 ^ _007_[9];
+  assign _003_ = ~ _002_[11];
+  assign _005_ = ~ _004_[11];
+  assign _072_ = _002_[9] & _004_[9];
+  assign _008_ = ~ _007_[11];
+  assign _073_ = bit_113 & _007_[9];
+  assign bit_115 = _072_ | _073_;
+  assign _012_ = ~ _011_[11];
+  assign _014_ = ~ _013_[11];
+  assign bit_116 = _011_[9] ^ _013_[9];
+  assign _016_ = ~ _015_;
+  assign bit_117 = bit_116 ^ signal[9];
+  assign _074_ = _011_[9] & _013_[9];
+  assign _075_ = bit_116 & signal[9];
+  assign bit_118 = _074_ | _075_;
+  assign bit_119 = _009_[10] ^ _020_[10];
+  assign bit_120 = bit_119 ^ _022_[10];
+  assign _076_ = _009_[10] & _020_[10];
+  assign _077_ = bit_119 & _022_[10];
+  assign bit_121 = _076_ | _077_;
+  assign bit_122 = _002_[10] ^ _004_[10];
+  assign bit_123 = bit_122 ^ _007_[10];
+  assign _078_ = _002_[10] & _004_[10];
+  assign _079_ = bit_122 & _007_[10];
+  assign bit_124 = _078_ | _079_;
+  assign bit_125 = _011_[10] ^ _013_[10];
+  assign bit_126 = bit_125 ^ signal[10];
+  assign _081_ = _011_[10] & _013_[10];
+  assign _082_ = bit_125 & signal[10];
+  assign bit_127 = _081_ | _082_;
+  assign bit_128 = _018_ ^ _021_;
+  assign bit_129 = bit_128 ^ _023_;
+  assign _009_ = a_micro[0] ? { pairs[10], pairs[10:0] } : { pairs[10:0], signs[0] };
+  assign _020_ = a_micro[1] ? { pairs[21], pairs[21:11] } : { pairs[21:11], signs[1] };
+  assign _083_ = _018_ & _021_;
+  assign _022_ = a_micro[2] ? { pairs[32], pairs[32:22] } : { pairs[32:22], signs[2] };
+  assign _084_ = bit_128 & _023_;
+  assign bit_130 = _083_ | _084_;
+  assign bit_131 = _003_ ^ _005_;
+  assign bit_132 = bit_131 ^ _008_;
+  assign _002_ = a_micro[3] ? { pairs[43], pairs[43:33] } : { pairs[43:33], signs[3] };
+  assign _004_ = a_micro[4] ? { pairs[54], pairs[54:44] } : { pairs[54:44], signs[4] };
+  assign _087_ = _003_ & _005_;
+  assign _007_ = a_micro[5] ? { pairs[65], pairs[65:55] } : { pairs[65:55], signs[5] };
+  assign _088_ = bit_131 & _008_;
+  assign bit_133 = _087_ | _088_;
+  assign bit_134 = _012_ ^ _014_;
+  assign bit_135 = bit_134 ^ signal[11];
+  assign _011_ = a_micro[6] ? { pairs[76], pairs[76:66] } : { pairs[76:66], signs[6] };
+  assign _013_ = a_micro[7] ? { pairs[87], pairs[87:77] } : { pairs[87:77], signs[7] };
+  assign _089_ = _012_ & _014_;
+  assign _090_ = bit_134 & signal[11];
+  assign bit_136 = _089_ | _090_;
+  assign bit_137 = bit_30 ^ bit_33;
+  assign bit_138 = bit_137 ^ bit_36;
+  assign _091_ = bit_30 & bit_33;
+  assign _092_ = bit_137 & bit_36;
+  assign bit_139 = _091_ | _092_;
+  assign bit_140 = signs[7] ^ signs[6];
+  assign bit_141 = bit_140 ^ signs[5];
+  assign _093_ = signs[7] & signs[6];
+  assign _094_ = bit_140 & signs[5];
+  assign bit_142 = _093_ | _094_;
+  assign bit_143 = bit_31 ^ bit_34;
+  assign bit_144 = bit_143 ^ bit_37;
+  assign _095_ = bit_31 & bit_34;
+  assign _096_ = bit_143 & bit_37;
+  assign bit_145 = _095_ | _096_;
+  assign bit_146 = bit_39 ^ bit_42;
+  assign bit_147 = bit_146 ^ bit_45;
+  assign _097_ = bit_39 & bit_42;
+  assign _098_ = bit_146 & bit_45;
+  assign bit_148 = _097_ | _098_;
+  assign bit_149 = bit_40 ^ bit_43;
+  assign bit_150 = bit_149 ^ bit_46;
+  assign _099_ = bit_40 & bit_43;
+  assign _100_ = bit_149 & bit_46;
+  assign bit_151 = _099_ | _100_;
+  assign bit_152 = bit_48 ^ bit_51;
+  assign bit_153 = bit_152 ^ bit_54;
+  assign _101_ = bit_48 & bit_51;
+  assign _102_ = bit_152 & bit_54;
+  assign bit_154 = _101_ | _102_;
+  assign bit_155 = bit_49 ^ bit_52;
+  assign bit_156 = bit_155 ^ bit_55;
+  assign _103_ = bit_49 & bit_52;
+  assign _104_ = bit_155 & bit_55;
+  assign bit_157 = _103_ | _104_;
+  assign bit_158 = bit_57 ^ bit_60;
+  assign bit_159 = bit_158 ^ bit_63;
+  assign _105_ = bit_57 & bit_60;
+  assign _106_ = bit_158 & bit_63;
+  assign bit_160 = _105_ | _106_;
+  assign bit_161 = bit_58 ^ bit_61;
+  assign bit_162 = bit_161 ^ bit_64;
+  assign _107_ = bit_58 & bit_61;
+  assign _108_ = bit_161 & bit_64;
+  assign bit_163 = _107_ | _108_;
+  assign bit_164 = bit_66 ^ bit_69;
+  assign bit_165 = bit_164 ^ bit_72;
+  assign _109_ = bit_66 & bit_69;
+  assign _110_ = bit_164 & bit_72;
+  assign bit_166 = _109_ | _110_;
+  assign bit_167 = bit_67 ^ bit_70;
+  assign bit_168 = bit_167 ^ bit_73;
+  assign _111_ = bit_67 & bit_70;
+  assign _112_ = bit_167 & bit_73;
+  assign bit_169 = _111_ | _112_;
+  assign bit_170 = bit_75 ^ bit_78;
+  assign bit_171 = bit_170 ^ bit_81;
+  assign _113_ = bit_75 & bit_78;
+  assign _114_ = bit_170 & bit_81;
+  assign bit_172 = _113_ | _114_;
+  assign bit_173 = bit_76 ^ bit_79;
+  assign bit_174 = bit_173 ^ bit_82;
+  assign _115_ = bit_76 & bit_79;
+  assign _116_ = bit_173 & bit_82;
+  assign bit_175 = _115_ | _116_;
+  assign bit_176 = bit_84 ^ bit_87;
+  assign bit_177 = bit_176 ^ bit_90;
+  assign _117_ = bit_84 & bit_87;
+  assign _118_ = bit_176 & bit_90;
+  assign bit_178 = _117_ | _118_;
+  assign bit_179 = bit_85 ^ bit_88;
+  assign bit_180 = bit_179 ^ bit_91;
+  assign _119_ = bit_85 & bit_88;
+  assign _120_ = bit_179 & bit_91;
+  assign bit_181 = _119_ | _120_;
+  assign bit_182 = bit_93 ^ bit_96;
+  assign bit_183 = bit_182 ^ bit_99;
+  assign _121_ = bit_93 & bit_96;
+  assign _122_ = bit_182 & bit_99;
+  assign bit_184 = _121_ | _122_;
+  assign bit_185 = bit_94 ^ bit_97;
+  assign bit_186 = bit_185 ^ bit_100;
+  assign _123_ = bit_94 & bit_97;
+  assign _124_ = bit_185 & bit_100;
+  assign bit_187 = _123_ | _124_;
+  assign bit_188 = bit_102 ^ bit_105;
+  assign bit_189 = bit_188 ^ bit_108;
+  assign _125_ = bit_102 & bit_105;
+  assign _126_ = bit_188 & bit_108;
+  assign bit_190 = _125_ | _126_;
+  assign bit_191 = bit_103 ^ bit_106;
+  assign bit_192 = bit_191 ^ bit_109;
+  assign _127_ = bit_103 & bit_106;
+  assign _128_ = bit_191 & bit_109;
+  assign bit_193 = _127_ | _128_;
+  assign bit_194 = bit_111 ^ bit_114;
+  assign bit_195 = bit_194 ^ bit_117;
+  assign _129_ = bit_111 & bit_114;
+  assign _130_ = bit_194 & bit_117;
+  assign bit_196 = _129_ | _130_;
+  assign bit_197 = bit_112 ^ bit_115;
+  assign bit_198 = bit_197 ^ bit_118;
+  assign _131_ = bit_112 & bit_115;
+  assign _132_ = bit_197 & bit_118;
+  assign bit_199 = _131_ | _132_;
+  assign bit_200 = bit_120 ^ bit_123;
+  assign bit_201 = bit_200 ^ bit_126;
+  assign _133_ = bit_120 & bit_123;
+  assign _134_ = bit_200 & bit_126;
+  assign bit_202 = _133_ | _134_;
+  assign bit_203 = bit_121 ^ bit_124;
+  assign bit_204 = bit_203 ^ bit_127;
+  assign _135_ = bit_121 & bit_124;
+  assign _136_ = bit_203 & bit_127;
+  assign bit_205 = _135_ | _136_;
+  assign bit_206 = bit_129 ^ bit_132;
+  assign bit_207 = bit_206 ^ bit_135;
+  assign _137_ = bit_129 & bit_132;
+  assign _138_ = bit_206 & bit_135;
+  assign bit_208 = _137_ | _138_;
+  assign bit_209 = signal[12] ^ bit_130;
+  assign bit_210 = bit_209 ^ bit_133;
+  assign _139_ = signal[12] & bit_130;
+  assign _140_ = bit_209 & bit_133;
+  assign bit_211 = _139_ | _140_;
+  assign bit_212 = bit_138 ^ bit_141;
+  assign bit_213 = bit_212 ^ signs[4];
+  assign _141_ = bit_138 & bit_141;
+  assign _142_ = bit_212 & signs[4];
+  assign bit_214 = _141_ | _142_;
+  assign bit_215 = bit_139 ^ bit_142;
+  assign bit_216 = bit_215 ^ bit_144;
+  assign _143_ = bit_139 & bit_142;
+  assign _144_ = bit_215 & bit_144;
+  assign bit_217 = _143_ | _144_;
+  assign bit_218 = bit_145 ^ bit_148;
+  assign bit_219 = bit_218 ^ bit_150;
+  assign _145_ = bit_145 & bit_148;
+  assign _146_ = bit_218 & bit_150;
+  assign bit_220 = _145_ | _146_;
+  assign bit_221 = bit_151 ^ bit_154;
+  assign bit_222 = bit_221 ^ bit_156;
+  assign _147_ = bit_151 & bit_154;
+  assign _148_ = bit_221 & bit_156;
+  assign bit_223 = _147_ | _148_;
+  assign bit_224 = bit_157 ^ bit_160;
+  assign bit_225 = bit_224 ^ bit_162;
+  assign _149_ = bit_157 & bit_160;
+  assign _150_ = bit_224 & bit_162;
+  assign bit_226 = _149_ | _150_;
+  assign bit_227 = bit_163 ^ bit_166;
+  assign bit_228 = bit_227 ^ bit_168;
+  assign _151_ = bit_163 & bit_166;
+  assign _152_ = bit_227 & bit_168;
+  assign bit_229 = _151_ | _152_;
+  assign bit_230 = bit_169 ^ bit_172;
+  assign bit_231 = bit_230 ^ bit_174;
+  assign _153_ = bit_169 & bit_172;
+  assign _154_ = bit_230 & bit_174;
+  assign bit_232 = _153_ | _154_;
+  assign bit_233 = bit_175 ^ bit_178;
+  assign bit_234 = bit_233 ^ bit_180;
+  assign _155_ = bit_175 & bit_178;
+  assign _156_ = bit_233 & bit_180;
+  assign bit_235 = _155_ | _156_;
+  assign bit_236 = bit_181 ^ bit_184;
+  assign bit_237 = bit_236 ^ bit_186;
+  assign _157_ = bit_181 & bit_184;
+  assign _158_ = bit_236 & bit_186;
+  assign bit_238 = _157_ | _158_;
+  assign bit_239 = bit_187 ^ bit_190;
+  assign bit_240 = bit_239 ^ bit_192;
+  assign _159_ = bit_187 & bit_190;
+  assign _160_ = bit_239 & bit_192;
+  assign bit_241 = _159_ | _160_;
+  assign bit_242 = bit_193 ^ bit_196;
+  assign bit_243 = bit_242 ^ bit_198;
+  assign _161_ = bit_193 & bit_196;
+  assign _162_ = bit_242 & bit_198;
+  assign bit_244 = _161_ | _162_;
+  assign bit_245 = bit_199 ^ bit_202;
+  assign bit_246 = bit_245 ^ bit_204;
+  assign _163_ = bit_199 & bit_202;
+  assign _164_ = bit_245 & bit_204;
+  assign bit_247 = _163_ | _164_;
+  assign bit_248 = bit_136 ^ bit_205;
+  assign bit_249 = bit_248 ^ bit_208;
+  assign _165_ = bit_136 & bit_205;
+  assign _166_ = bit_248 & bit_208;
+  assign bit_250 = _165_ | _166_;
+  assign bit_251 = signs[3] ^ bit_213;
+  assign bit_1 = bit_251 ^ signs[2];
+  assign _167_ = signs[3] & bit_213;
+  assign _168_ = bit_251 & signs[2];
+  assign bit_2 = _167_ | _168_;
+  assign bit_252 = bit_147 ^ bit_214;
+  assign bit_15 = bit_252 ^ bit_216;
+  assign _169_ = bit_147 & bit_214;
+  assign _170_ = bit_252 & bit_216;
+  assign bit_3 = _169_ | _170_;
+  assign bit_253 = bit_153 ^ bit_217;
+  assign bit_16 = bit_253 ^ bit_219;
+  assign _171_ = bit_153 & bit_217;
+  assign _172_ = bit_253 & bit_219;
+  assign bit_4 = _171_ | _172_;
+  assign bit_254 = bit_159 ^ bit_220;
+  assign bit_17 = bit_254 ^ bit_222;
+  assign _173_ = bit_159 & bit_220;
+  assign _174_ = bit_254 & bit_222;
+  assign bit_5 = _173_ | _174_;
+  assign bit_255 = bit_165 ^ bit_223;
+  assign bit_18 = bit_255 ^ bit_225;
+  assign _175_ = bit_165 & bit_223;
+  assign _176_ = bit_255 & bit_225;
+  assign bit_6 = _175_ | _176_;
+  assign bit_256 = bit_171 ^ bit_226;
+  assign bit_19 = bit_256 ^ bit_228;
+  assign _177_ = bit_171 & bit_226;
+  assign _178_ = bit_256 & bit_228;
+  assign bit_7 = _177_ | _178_;
+  assign bit_257 = bit_177 ^ bit_229;
+  assign bit_20 = bit_257 ^ bit_231;
+  assign _179_ = bit_177 & bit_229;
+  assign _180_ = bit_257 & bit_231;
+  assign bit_8 = _179_ | _180_;
+  assign bit_258 = bit_183 ^ bit_232;
+  assign bit_21 = bit_258 ^ bit_234;
+  assign _181_ = bit_183 & bit_232;
+  assign _182_ = bit_258 & bit_234;
+  assign bit_9 = _181_ | _182_;
+  assign bit_259 = bit_189 ^ bit_235;
+  assign bit_22 = bit_259 ^ bit_237;
+  assign _183_ = bit_189 & bit_235;
+  assign _184_ = bit_259 & bit_237;
+  assign bit_10 = _183_ | _184_;
+  assign bit_260 = bit_195 ^ bit_238;
+  assign bit_23 = bit_260 ^ bit_240;
+  assign _185_ = bit_195 & bit_238;
+  assign _186_ = bit_260 & bit_240;
+  assign bit_11 = _185_ | _186_;
+  assign bit_261 = bit_201 ^ bit_241;
+  assign bit_24 = bit_261 ^ bit_243;
+  assign _187_ = bit_201 & bit_241;
+  assign _188_ = bit_261 & bit_243;
+  assign bit_12 = _187_ | _188_;
+  assign bit_262 = bit_207 ^ bit_244;
+  assign bit_25 = bit_262 ^ bit_246;
+  assign _189_ = bit_207 & bit_244;
+  assign _190_ = bit_262 & bit_246;
+  assign bit_13 = _189_ | _190_;
+  assign bit_263 = bit_210 ^ bit_247;
+  assign bit_26 = bit_263 ^ bit_249;
+  assign _191_ = bit_210 & bit_247;
+  assign _192_ = bit_263 & bit_249;
+  assign bit_14 = _191_ | _192_;
+  assign bit_264 = signal[13] ^ bit_211;
+  assign bit_27 = bit_264 ^ bit_250;
+  assign _000_ = ~ signal[14];
+  assign _015_ = signal[15] ^ signal[14];
+  assign _193_ = signal[13] & bit_211;
+  assign _194_ = bit_264 & bit_250;
+  assign bit_28 = _193_ | _194_;
+  always @(posedge clk)
+    ring_high_1 <= high;
+  always @(posedge clk)
+    ring_high <= ring_high_1;
+  always @(posedge clk)
+    ring_low_1 <= low;
+  always @(posedge clk)
+    ring_low <= ring_low_1;
+  always @(posedge clk)
+    save_tree <= { _016_, _000_, bit_14, bit_13, bit_12, bit_11, bit_10, bit_9, bit_8, bit_7, bit_6, bit_5, bit_4, bit_3, bit_2, bit_1 };
+  always @(posedge clk)
+    carry_tree <= { 1'h0, bit_28, bit_27, bit_26, bit_25, bit_24, bit_23, bit_22, bit_21, bit_20, bit_19, bit_18, bit_17, bit_16, bit_15, signs[1] };
+  always @(posedge clk)
+    carry_in_tree <= signs[0];
+  always @(posedge clk)
+    low_tree <= low_1;
+  always @(posedge clk)
+    high <= { _001_[8:1], _085_[8:1] };
+  always @(posedge clk)
+    low <= low_tree;
+  assign _085_ = { save_tree[7:0], carry_in_tree } + { carry_tree[7:0], carry_in_tree };
+  assign _001_ = { save_tree[15:8], _085_[9] } + { carry_tree[15:8], _085_[9] };
+  assign bit_29 = _009_[0] ^ _020_[0];
+  assign bit_30 = bit_29 ^ _022_[0];
+  assign _036_ = _009_[0] & _020_[0];
+  assign _041_ = bit_29 & _022_[0];
+  assign bit_31 = _036_ | _041_;
+  assign bit_32 = _002_[0] ^ _004_[0];
+  assign bit_33 = bit_32 ^ _007_[0];
+  assign _058_ = _002_[0] & _004_[0];
+  assign _063_ = bit_32 & _007_[0];
+  assign bit_34 = _058_ | _063_;
+  assign bit_35 = _011_[0] ^ _013_[0];
+  assign bit_36 = bit_35 ^ signal[0];
+  assign _080_ = _011_[0] & _013_[0];
+  assign _086_ = bit_35 & signal[0];
+  assign bit_37 = _080_ | _086_;
+  assign bit_38 = _009_[1] ^ _020_[1];
+  assign bit_39 = bit_38 ^ _022_[1];
+  assign _195_ = _009_[1] & _020_[1];
+  assign _196_ = bit_38 & _022_[1];
+  assign bit_40 = _195_ | _196_;
+  assign bit_41 = _002_[1] ^ _004_[1];
+  assign bit_42 = bit_41 ^ _007_[1];
+  assign _006_ = _002_[1] & _004_[1];
+  assign _010_ = bit_41 & _007_[1];
+  assign bit_43 = _006_ | _010_;
+  assign bit_44 = _011_[1] ^ _013_[1];
+  assign bit_45 = bit_44 ^ signal[1];
+  assign _017_ = _011_[1] & _013_[1];
+  assign _019_ = bit_44 & signal[1];
+  assign bit_46 = _017_ | _019_;
+  assign _197_ = shift ? { ring_high[3:0], ring_low[7:4] } : ring_low;
+  assign low_1 = first ? 8'h00 : _197_;
+  assign _198_ = shift ? { ring_high[15], ring_high[15], ring_high[15], ring_high[15], ring_high[15:4] } : ring_high;
+  assign signal = first ? 16'h0000 : _198_;
+endmodule
+
+module mixdit_engine_lanes (
+  input  wire [79:0] a,
+  input  wire [79:0] w,
+  input  wire [7:0]  w_micro,
+  input  wire        clk,
+  output reg  [87:0] pairs = 88'h0000000000000000000000,
+  output reg  [7:0]  signs_1 = 8'h00
+);
+  wire _0000_;
+  wire _0001_;
+  wire _0002_;
+  wire _0003_;
+  wire _0004_;
+  wire _0005_;
+  wire _0006_;
+  wire _0007_;
+  wire _0008_;
+  wire _0009_;
+  wire _0010_;
+  wire _0011_;
+  wire _0012_;
+  wire _0013_;
+  wire _0014_;
+  wire _0015_;
+  wire _0016_;
+  wire _0017_;
+  wire _0018_;
+  wire _0019_;
+  wire _0020_;
+  wire _0021_;
+  wire _0022_;
+  wire _0023_;
+  wire _0024_;
+  wire _0025_;
+  wire _0026_;
+  wire _0027_;
+  wire _0028_;
+  wire _0029_;
+  wire _0030_;
+  wire _0031_;
+  wire _0032_;
+  wire _0033_;
+  wire _0034_;
+  wire _0035_;
+  wire _0036_;
+  wire _0037_;
+  wire _0038_;
+  wire _0039_;
+  wire _0040_;
+  wire _0041_;
+  wire _0042_;
+  wire _0043_;
+  wire _0044_;
+  wire _0045_;
+  wire _0046_;
+  wire _0047_;
+  wire _0048_;
+  wire _0049_;
+  wire _0050_;
+  wire _0051_;
+  wire _0052_;
+  wire _0053_;
+  wire _0054_;
+  wire _0055_;
+  wire _0056_;
+  wire _0057_;
+  wire _0058_;
+  wire _0059_;
+  wire _0060_;
+  wire _0061_;
+  wire _0062_;
+  wire _0063_;
+  wire _0064_;
+  wire _0065_;
+  wire _0066_;
+  wire _0067_;
+  wire _0068_;
+  wire _0069_;
+  wire _0070_;
+  wire _0071_;
+  wire _0072_;
+  wire _0073_;
+  wire _0074_;
+  wire _0075_;
+  wire _0076_;
+  wire _0077_;
+  wire _0078_;
+  wire _0079_;
+  wire _0080_;
+  wire _0081_;
+  wire _0082_;
+  wire _0083_;
+  wire _0084_;
+  wire _0085_;
+  wire _0086_;
+  wire _0087_;
+  wire _0088_;
+  wire _0089_;
+  wire _0090_;
+  wire _0091_;
+  wire _0092_;
+  wire _0093_;
+  wire _0094_;
+  wire _0095_;
+  wire _0096_;
+  wire _0097_;
+  wire _0098_;
+  wire _0099_;
+  wire _0100_;
+  wire _0101_;
+  wire _0102_;
+  wire _0103_;
+  wire _0104_;
+  wire _0105_;
+  wire _0106_;
+  wire _0107_;
+  wire _0108_;
+  wire _0109_;
+  wire _0110_;
+  wire _0111_;
+  wire _0112_;
+  wire _0113_;
+  wire _0114_;
+  wire _0115_;
+  wire _0116_;
+  wire _0117_;
+  wire _0118_;
+  wire _0119_;
+  wire _0120_;
+  wire _0121_;
+  wire _0122_;
+  wire _0123_;
+  wire _0124_;
+  wire _0125_;
+  wire _0126_;
+  wire _0127_;
+  wire _0128_;
+  wire _0129_;
+  wire _0130_;
+  wire _0131_;
+  wire _0132_;
+  wire _0133_;
+  wire _0134_;
+  wire _0135_;
+  wire _0136_;
+  wire _0137_;
+  wire _0138_;
+  wire _0139_;
+  wire _0140_;
+  wire _0141_;
+  wire _0142_;
+  wire _0143_;
+  wire _0144_;
+  wire _0145_;
+  wire _0146_;
+  wire _0147_;
+  wire _0148_;
+  wire _0149_;
+  wire _0150_;
+  wire _0151_;
+  wire _0152_;
+  wire _0153_;
+  wire _0154_;
+  wire _0155_;
+  wire _0156_;
+  wire _0157_;
+  wire _0158_;
+  wire _0159_;
+  wire _0160_;
+  wire _0161_;
+  wire _0162_;
+  wire _0163_;
+  wire _0164_;
+  wire _0165_;
+  wire _0166_;
+  wire _0167_;
+  wire _0168_;
+  wire _0169_;
+  wire _0170_;
+  wire _0171_;
+  wire _0172_;
+  wire _0173_;
+  wire _0174_;
+  wire _0175_;
+  wire _0176_;
+  wire _0177_;
+  wire _0178_;
+  wire _0179_;
+  wire _0180_;
+  wire _0181_;
+  wire _0182_;
+  wire _0183_;
+  wire _0184_;
+  wire _0185_;
+  wire _0186_;
+  wire _0187_;
+  wire _0188_;
+  wire _0189_;
+  wire _0190_;
+  wire _0191_;
+  wire _0192_;
+  wire _0193_;
+  wire _0194_;
+  wire _0195_;
+  wire _0196_;
+  wire _0197_;
+  wire _0198_;
+  wire _0199_;
+  wire _0200_;
+  wire _0201_;
+  wire _0202_;
+  wire _0203_;
+  wire _0204_;
+  wire _0205_;
+  wire _0206_;
+  wire _0207_;
+  wire _0208_;
+  wire _0209_;
+  wire _0210_;
+  wire _0211_;
+  wire _0212_;
+  wire _0213_;
+  wire _0214_;
+  wire _0215_;
+  wire _0216_;
+  wire _0217_;
+  wire _0218_;
+  wire _0219_;
+  wire _0220_;
+  wire _0221_;
+  wire _0222_;
+  wire _0223_;
+  wire _0224_;
+  wire _0225_;
+  wire _0226_;
+  wire _0227_;
+  wire _0228_;
+  wire _0229_;
+  wire _0230_;
+  wire _0231_;
+  wire _0232_;
+  wire _0233_;
+  wire _0234_;
+  wire _0235_;
+  wire _0236_;
+  wire _0237_;
+  wire _0238_;
+  wire _0239_;
+  wire _0240_;
+  wire _0241_;
+  wire _0242_;
+  wire _0243_;
+  wire _0244_;
+  wire _0245_;
+  wire _0246_;
+  wire _0247_;
+  wire _0248_;
+  wire _0249_;
+  wire _0250_;
+  wire _0251_;
+  wire _0252_;
+  wire _0253_;
+  wire _0254_;
+  wire _0255_;
+  wire _0256_;
+  wire _0257_;
+  wire _0258_;
+  wire _0259_;
+  wire _0260_;
+  wire _0261_;
+  wire _0262_;
+  wire _0263_;
+  wire _0264_;
+  wire _0265_;
+  wire _0266_;
+  wire _0267_;
+  wire _0268_;
+  wire _0269_;
+  wire _0270_;
+  wire _0271_;
+  wire _0272_;
+  wire _0273_;
+  wire _0274_;
+  wire _0275_;
+  wire _0276_;
+  wire _0277_;
+  wire _0278_;
+  wire _0279_;
+  wire _0280_;
+  wire _0281_;
+  wire _0282_;
+  wire _0283_;
+  wire [10:0] _0284_;
+  wire _0285_;
+  wire _0286_;
+  wire _0287_;
+  wire _0288_;
+  wire _0289_;
+  wire _0290_;
+  wire _0291_;
+  wire _0292_;
+  wire _0293_;
+  wire [10:0] _0294_;
+  wire _0295_;
+  wire _0296_;
+  wire _0297_;
+  wire _0298_;
+  wire _0299_;
+  wire _0300_;
+  wire _0301_;
+  wire _0302_;
+  wire _0303_;
+  wire _0304_;
+  wire [10:0] _0305_;
+  wire _0306_;
+  wire _0307_;
+  wire _0308_;
+  wire _0309_;
+  wire _0310_;
+  wire _0311_;
+  wire _0312_;
+  wire _0313_;
+  wire _0314_;
+  wire [10:0] _0315_;
+  wire _0316_;
+  wire _0317_;
+  wire _0318_;
+  wire _0319_;
+  wire _0320_;
+  wire _0321_;
+  wire _0322_;
+  wire _0323_;
+  wire _0324_;
+  wire _0325_;
+  wire [10:0] _0326_;
+  wire _0327_;
+  wire _0328_;
+  wire _0329_;
+  wire _0330_;
+  wire _0331_;
+  wire _0332_;
+  wire _0333_;
+  wire _0334_;
+  wire _0335_;
+  wire [10:0] _0336_;
+  wire _0337_;
+  wire _0338_;
+  wire _0339_;
+  wire _0340_;
+  wire _0341_;
+  wire _0342_;
+  wire _0343_;
+  wire _0344_;
+  wire _0345_;
+  wire [10:0] _0346_;
+  wire _0347_;
+  wire _0348_;
+  wire _0349_;
+  wire _0350_;
+  wire _0351_;
+  wire _0352_;
+  wire _0353_;
+  wire _0354_;
+  wire _0355_;
+  wire _0356_;
+  wire [10:0] _0357_;
+  wire _0358_;
+  wire _0359_;
+  wire _0360_;
+  wire _0361_;
+  wire _0362_;
+  wire _0363_;
+  wire _0364_;
+  wire _0365_;
+  wire _0366_;
+  wire _0367_;
+  wire _0368_;
+  wire _0369_;
+  wire _0370_;
+  wire _0371_;
+  wire _0372_;
+  wire _0373_;
+  wire _0374_;
+  wire _0375_;
+  wire _0376_;
+  wire _0377_;
+  wire _0378_;
+  wire _0379_;
+  wire _0380_;
+  wire _0381_;
+  wire _0382_;
+  wire _0383_;
+  wire _0384_;
+  wire _0385_;
+  wire _0386_;
+  wire _0387_;
+  wire _0388_;
+  wire _0389_;
+  wire _0390_;
+  wire _0391_;
+  wire _0392_;
+  wire _0393_;
+  wire _0394_;
+  wire _0395_;
+  wire _0396_;
+  wire _0397_;
+  wire _0398_;
+  wire _0399_;
+  wire _0400_;
+  wire _0401_;
+  wire _0402_;
+  wire _0403_;
+  wire _0404_;
+  wire _0405_;
+  wire _0406_;
+  wire _0407_;
+  wire _0408_;
+  wire _0409_;
+  wire _0410_;
+  wire _0411_;
+  wire _0412_;
+  wire _0413_;
+  wire _0414_;
+  wire _0415_;
+  wire _0416_;
+  wire _0417_;
+  wire _0418_;
+  wire _0419_;
+  wire _0420_;
+  wire _0421_;
+  wire _0422_;
+  wire _0423_;
+  wire _0424_;
+  wire _0425_;
+  wire _0426_;
+  wire _0427_;
+  wire _0428_;
+  wire _0429_;
+  wire _0430_;
+  wire _0431_;
+  wire _0432_;
+  wire _0433_;
+  wire _0434_;
+  wire _0435_;
+  wire _0436_;
+  wire _0437_;
+  wire _0438_;
+  wire _0439_;
+  wire _0440_;
+  wire _0441_;
+  wire _0442_;
+  wire _0443_;
+  wire _0444_;
+  wire _0445_;
+  wire _0446_;
+  wire _0447_;
+  wire bit_1;
+  wire bit_10;
+  wire bit_100;
+  wire bit_101;
+  wire bit_102;
+  wire bit_103;
+  wire bit_104;
+  wire bit_105;
+  wire bit_106;
+  wire bit_107;
+  wire bit_108;
+  wire bit_109;
+  wire bit_11;
+  wire bit_110;
+  wire bit_111;
+  wire bit_112;
+  wire bit_113;
+  wire bit_114;
+  wire bit_115;
+  wire bit_116;
+  wire bit_117;
+  wire bit_118;
+  wire bit_119;
+  wire bit_12;
+  wire bit_120;
+  wire bit_121;
+  wire bit_122;
+  wire bit_123;
+  wire bit_124;
+  wire bit_125;
+  wire bit_126;
+  wire bit_127;
+  wire bit_128;
+  wire bit_129;
+  wire bit_13;
+  wire bit_130;
+  wire bit_131;
+  wire bit_132;
+  wire bit_133;
+  wire bit_134;
+  wire bit_135;
+  wire bit_136;
+  wire bit_137;
+  wire bit_138;
+  wire bit_139;
+  wire bit_14;
+  wire bit_140;
+  wire bit_141;
+  wire bit_142;
+  wire bit_143;
+  wire bit_144;
+  wire bit_145;
+  wire bit_146;
+  wire bit_147;
+  wire bit_148;
+  wire bit_149;
+  wire bit_15;
+  wire bit_150;
+  wire bit_151;
+  wire bit_152;
+  wire bit_153;
+  wire bit_154;
+  wire bit_155;
+  wire bit_156;
+  wire bit_157;
+  wire bit_158;
+  wire bit_159;
+  wire bit_16;
+  wire bit_160;
+  wire bit_161;
+  wire bit_162;
+  wire bit_163;
+  wire bit_164;
+  wire bit_165;
+  wire bit_166;
+  wire bit_167;
+  wire bit_168;
+  wire bit_169;
+  wire bit_17;
+  wire bit_170;
+  wire bit_171;
+  wire bit_172;
+  wire bit_173;
+  wire bit_174;
+  wire bit_175;
+  wire bit_176;
+  wire bit_177;
+  wire bit_178;
+  wire bit_179;
+  wire bit_18;
+  wire bit_180;
+  wire bit_181;
+  wire bit_182;
+  wire bit_183;
+  wire bit_184;
+  wire bit_185;
+  wire bit_186;
+  wire bit_187;
+  wire bit_188;
+  wire bit_189;
+  wire bit_19;
+  wire bit_190;
+  wire bit_191;
+  wire bit_192;
+  wire bit_193;
+  wire bit_194;
+  wire bit_195;
+  wire bit_196;
+  wire bit_197;
+  wire bit_198;
+  wire bit_199;
+  wire bit_2;
+  wire bit_20;
+  wire bit_200;
+  wire bit_201;
+  wire bit_202;
+  wire bit_203;
+  wire bit_204;
+  wire bit_205;
+  wire bit_206;
+  wire bit_207;
+  wire bit_208;
+  wire bit_209;
+  wire bit_21;
+  wire bit_210;
+  wire bit_211;
+  wire bit_212;
+  wire bit_213;
+  wire bit_214;
+  wire bit_215;
+  wire bit_216;
+  wire bit_217;
+  wire bit_218;
+  wire bit_219;
+  wire bit_22;
+  wire bit_220;
+  wire bit_221;
+  wire bit_222;
+  wire bit_223;
+  wire bit_224;
+  wire bit_225;
+  wire bit_226;
+  wire bit_227;
+  wire bit_228;
+  wire bit_229;
+  wire bit_23;
+  wire bit_230;
+  wire bit_231;
+  wire bit_232;
+  wire bit_233;
+  wire bit_234;
+  wire bit_235;
+  wire bit_236;
+  wire bit_237;
+  wire bit_238;
+  wire bit_239;
+  wire bit_24;
+  wire bit_240;
+  wire bit_241;
+  wire bit_242;
+  wire bit_243;
+  wire bit_244;
+  wire bit_245;
+  wire bit_246;
+  wire bit_247;
+  wire bit_248;
+  wire bit_249;
+  wire bit_25;
+  wire bit_250;
+  wire bit_251;
+  wire bit_252;
+  wire bit_253;
+  wire bit_254;
+  wire bit_255;
+  wire bit_256;
+  wire bit_257;
+  wire bit_258;
+  wire bit_259;
+  wire bit_26;
+  wire bit_260;
+  wire bit_261;
+  wire bit_262;
+  wire bit_263;
+  wire bit_264;
+  wire bit_265;
+  wire bit_266;
+  wire bit_267;
+  wire bit_268;
+  wire bit_269;
+  wire bit_27;
+  wire bit_270;
+  wire bit_271;
+  wire bit_272;
+  wire bit_273;
+  wire bit_274;
+  wire bit_275;
+  wire bit_276;
+  wire bit_277;
+  wire bit_278;
+  wire bit_279;
+  wire bit_28;
+  wire bit_280;
+  wire bit_281;
+  wire bit_282;
+  wire bit_283;
+  wire bit_284;
+  wire bit_285;
+  wire bit_286;
+  wire bit_287;
+  wire bit_288;
+  wire bit_289;
+  wire bit_29;
+  wire bit_290;
+  wire bit_291;
+  wire bit_292;
+  wire bit_293;
+  wire bit_294;
+  wire bit_295;
+  wire bit_296;
+  wire bit_297;
+  wire bit_298;
+  wire bit_299;
+  wire bit_3;
+  wire bit_30;
+  wire bit_300;
+  wire bit_301;
+  wire bit_302;
+  wire bit_303;
+  wire bit_304;
+  wire bit_305;
+  wire bit_306;
+  wire bit_307;
+  wire bit_308;
+  wire bit_309;
+  wire bit_31;
+  wire bit_310;
+  wire bit_311;
+  wire bit_312;
+  wire bit_313;
+  wire bit_314;
+  wire bit_315;
+  wire bit_316;
+  wire bit_317;
+  wire bit_318;
+  wire bit_319;
+  wire bit_32;
+  wire bit_320;
+  wire bit_321;
+  wire bit_322;
+  wire bit_323;
+  wire bit_324;
+  wire bit_325;
+  wire bit_326;
+  wire bit_327;
+  wire bit_328;
+  wire bit_329;
+  wire bit_33;
+  wire bit_330;
+  wire bit_331;
+  wire bit_332;
+  wire bit_333;
+  wire bit_334;
+  wire bit_335;
+  wire bit_336;
+  wire bit_337;
+  wire bit_338;
+  wire bit_339;
+  wire bit_34;
+  wire bit_340;
+  wire bit_341;
+  wire bit_342;
+  wire bit_343;
+  wire bit_344;
+  wire bit_345;
+  wire bit_346;
+  wire bit_347;
+  wire bit_348;
+  wire bit_349;
+  wire bit_35;
+  wire bit_350;
+  wire bit_351;
+  wire bit_352;
+  wire bit_353;
+  wire bit_354;
+  wire bit_355;
+  wire bit_356;
+  wire bit_357;
+  wire bit_358;
+  wire bit_359;
+  wire bit_36;
+  wire bit_360;
+  wire bit_361;
+  wire bit_362;
+  wire bit_363;
+  wire bit_364;
+  wire bit_365;
+  wire bit_366;
+  wire bit_367;
+  wire bit_368;
+  wire bit_369;
+  wire bit_37;
+  wire bit_370;
+  wire bit_371;
+  wire bit_372;
+  wire bit_373;
+  wire bit_374;
+  wire bit_375;
+  wire bit_376;
+  wire bit_377;
+  wire bit_378;
+  wire bit_379;
+  wire bit_38;
+  wire bit_380;
+  wire bit_381;
+  wire bit_382;
+  wire bit_383;
+  wire bit_384;
+  wire bit_385;
+  wire bit_386;
+  wire bit_387;
+  wire bit_388;
+  wire bit_389;
+  wire bit_39;
+  wire bit_390;
+  wire bit_391;
+  wire bit_392;
+  wire bit_393;
+  wire bit_394;
+  wire bit_395;
+  wire bit_396;
+  wire bit_397;
+  wire bit_398;
+  wire bit_399;
+  wire bit_4;
+  wire bit_40;
+  wire bit_400;
+  wire bit_401;
+  wire bit_402;
+  wire bit_403;
+  wire bit_404;
+  wire bit_405;
+  wire bit_406;
+  wire bit_407;
+  wire bit_408;
+  wire bit_409;
+  wire bit_41;
+  wire bit_410;
+  wire bit_411;
+  wire bit_412;
+  wire bit_413;
+  wire bit_414;
+  wire bit_415;
+  wire bit_416;
+  wire bit_417;
+  wire bit_418;
+  wire bit_419;
+  wire bit_42;
+  wire bit_420;
+  wire bit_421;
+  wire bit_422;
+  wire bit_423;
+  wire bit_424;
+  wire bit_425;
+  wire bit_426;
+  wire bit_427;
+  wire bit_428;
+  wire bit_429;
+  wire bit_43;
+  wire bit_430;
+  wire bit_431;
+  wire bit_432;
+  wire bit_433;
+  wire bit_434;
+  wire bit_435;
+  wire bit_436;
+  wire bit_437;
+  wire bit_438;
+  wire bit_439;
+  wire bit_44;
+  wire bit_440;
+  wire bit_441;
+  wire bit_442;
+  wire bit_443;
+  wire bit_444;
+  wire bit_445;
+  wire bit_446;
+  wire bit_447;
+  wire bit_448;
+  wire bit_449;
+  wire bit_45;
+  wire bit_450;
+  wire bit_451;
+  wire bit_452;
+  wire bit_453;
+  wire bit_454;
+  wire bit_455;
+  wire bit_456;
+  wire bit_457;
+  wire bit_458;
+  wire bit_459;
+  wire bit_46;
+  wire bit_460;
+  wire bit_461;
+  wire bit_462;
+  wire bit_463;
+  wire bit_464;
+  wire bit_465;
+  wire bit_466;
+  wire bit_467;
+  wire bit_468;
+  wire bit_469;
+  wire bit_47;
+  wire bit_470;
+  wire bit_471;
+  wire bit_472;
+  wire bit_473;
+  wire bit_474;
+  wire bit_475;
+  wire bit_476;
+  wire bit_477;
+  wire bit_478;
+  wire bit_479;
+  wire bit_48;
+  wire bit_480;
+  wire bit_481;
+  wire bit_482;
+  wire bit_483;
+  wire bit_484;
+  wire bit_485;
+  wire bit_486;
+  wire bit_487;
+  wire bit_488;
+  wire bit_489;
+  wire bit_49;
+  wire bit_490;
+  wire bit_491;
+  wire bit_492;
+  wire bit_493;
+  wire bit_494;
+  wire bit_495;
+  wire bit_496;
+  wire bit_497;
+  wire bit_498;
+  wire bit_499;
+  wire bit_5;
+  wire bit_50;
+  wire bit_500;
+  wire bit_501;
+  wire bit_502;
+  wire bit_503;
+  wire bit_504;
+  wire bit_505;
+  wire bit_506;
+  wire bit_507;
+  wire bit_508;
+  wire bit_509;
+  wire bit_51;
+  wire bit_510;
+  wire bit_511;
+  wire bit_512;
+  wire bit_513;
+  wire bit_514;
+  wire bit_515;
+  wire bit_516;
+  wire bit_517;
+  wire bit_518;
+  wire bit_519;
+  wire bit_52;
+  wire bit_520;
+  wire bit_521;
+  wire bit_522;
+  wire bit_523;
+  wire bit_524;
+  wire bit_525;
+  wire bit_526;
+  wire bit_527;
+  wire bit_528;
+  wire bit_529;
+  wire bit_53;
+  wire bit_530;
+  wire bit_531;
+  wire bit_532;
+  wire bit_533;
+  wire bit_534;
+  wire bit_535;
+  wire bit_536;
+  wire bit_537;
+  wire bit_538;
+  wire bit_539;
+  wire bit_54;
+  wire bit_540;
+  wire bit_541;
+  wire bit_542;
+  wire bit_543;
+  wire bit_544;
+  wire bit_545;
+  wire bit_546;
+  wire bit_547;
+  wire bit_548;
+  wire bit_549;
+  wire bit_55;
+  wire bit_550;
+  wire bit_551;
+  wire bit_552;
+  wire bit_553;
+  wire bit_554;
+  wire bit_555;
+  wire bit_556;
+  wire bit_557;
+  wire bit_558;
+  wire bit_559;
+  wire bit_56;
+  wire bit_560;
+  wire bit_561;
+  wire bit_562;
+  wire bit_563;
+  wire bit_564;
+  wire bit_565;
+  wire bit_566;
+  wire bit_567;
+  wire bit_568;
+  wire bit_569;
+  wire bit_57;
+  wire bit_570;
+  wire bit_571;
+  wire bit_572;
+  wire bit_573;
+  wire bit_574;
+  wire bit_575;
+  wire bit_576;
+  wire bit_577;
+  wire bit_578;
+  wire bit_579;
+  wire bit_58;
+  wire bit_580;
+  wire bit_581;
+  wire bit_582;
+  wire bit_583;
+  wire bit_584;
+  wire bit_585;
+  wire bit_586;
+  wire bit_587;
+  wire bit_588;
+  wire bit_589;
+  wire bit_59;
+  wire bit_590;
+  wire bit_591;
+  wire bit_592;
+  wire bit_593;
+  wire bit_594;
+  wire bit_595;
+  wire bit_596;
+  wire bit_597;
+  wire bit_598;
+  wire bit_599;
+  wire bit_6;
+  wire bit_60;
+  wire bit_600;
+  wire bit_601;
+  wire bit_602;
+  wire bit_603;
+  wire bit_604;
+  wire bit_605;
+  wire bit_606;
+  wire bit_607;
+  wire bit_608;
+  wire bit_609;
+  wire bit_61;
+  wire bit_610;
+  wire bit_611;
+  wire bit_612;
+  wire bit_613;
+  wire bit_614;
+  wire bit_615;
+  wire bit_616;
+  wire bit_617;
+  wire bit_618;
+  wire bit_619;
+  wire bit_62;
+  wire bit_620;
+  wire bit_621;
+  wire bit_622;
+  wire bit_623;
+  wire bit_624;
+  wire bit_625;
+  wire bit_626;
+  wire bit_627;
+  wire bit_628;
+  wire bit_629;
+  wire bit_63;
+  wire bit_630;
+  wire bit_631;
+  wire bit_632;
+  wire bit_633;
+  wire bit_634;
+  wire bit_635;
+  wire bit_636;
+  wire bit_637;
+  wire bit_638;
+  wire bit_639;
+  wire bit_64;
+  wire bit_640;
+  wire bit_641;
+  wire bit_642;
+  wire bit_643;
+  wire bit_644;
+  wire bit_645;
+  wire bit_646;
+  wire bit_647;
+  wire bit_648;
+  wire bit_649;
+  wire bit_65;
+  wire bit_650;
+  wire bit_651;
+  wire bit_652;
+  wire bit_653;
+  wire bit_654;
+  wire bit_655;
+  wire bit_656;
+  wire bit_657;
+  wire bit_658;
+  wire bit_659;
+  wire bit_66;
+  wire bit_660;
+  wire bit_661;
+  wire bit_662;
+  wire bit_663;
+  wire bit_664;
+  wire bit_665;
+  wire bit_666;
+  wire bit_667;
+  wire bit_668;
+  wire bit_669;
+  wire bit_67;
+  wire bit_670;
+  wire bit_671;
+  wire bit_672;
+  wire bit_673;
+  wire bit_674;
+  wire bit_675;
+  wire bit_676;
+  wire bit_677;
+  wire bit_678;
+  wire bit_679;
+  wire bit_68;
+  wire bit_680;
+  wire bit_681;
+  wire bit_682;
+  wire bit_683;
+  wire bit_684;
+  wire bit_685;
+  wire bit_686;
+  wire bit_687;
+  wire bit_688;
+  wire bit_689;
+  wire bit_69;
+  wire bit_690;
+  wire bit_691;
+  wire bit_692;
+  wire bit_693;
+  wire bit_694;
+  wire bit_695;
+  wire bit_696;
+  wire bit_697;
+  wire bit_698;
+  wire bit_699;
+  wire bit_7;
+  wire bit_70;
+  wire bit_700;
+  wire bit_701;
+  wire bit_702;
+  wire bit_703;
+  wire bit_704;
+  wire bit_705;
+  wire bit_706;
+  wire bit_707;
+  wire bit_708;
+  wire bit_709;
+  wire bit_71;
+  wire bit_710;
+  wire bit_711;
+  wire bit_712;
+  wire bit_713;
+  wire bit_714;
+  wire bit_715;
+  wire bit_716;
+  wire bit_717;
+  wire bit_718;
+  wire bit_719;
+  wire bit_72;
+  wire bit_720;
+  wire bit_721;
+  wire bit_722;
+  wire bit_723;
+  wire bit_724;
+  wire bit_725;
+  wire bit_726;
+  wire bit_727;
+  wire bit_728;
+  wire bit_729;
+  wire bit_73;
+  wire bit_730;
+  wire bit_731;
+  wire bit_732;
+  wire bit_733;
+  wire bit_734;
+  wire bit_735;
+  wire bit_736;
+  wire bit_737;
+  wire bit_738;
+  wire bit_739;
+  wire bit_74;
+  wire bit_740;
+  wire bit_741;
+  wire bit_742;
+  wire bit_743;
+  wire bit_744;
+  wire bit_745;
+  wire bit_746;
+  wire bit_747;
+  wire bit_748;
+  wire bit_749;
+  wire bit_75;
+  wire bit_750;
+  wire bit_751;
+  wire bit_752;
+  wire bit_753;
+  wire bit_754;
+  wire bit_755;
+  wire bit_756;
+  wire bit_757;
+  wire bit_758;
+  wire bit_759;
+  wire bit_76;
+  wire bit_760;
+  wire bit_761;
+  wire bit_762;
+  wire bit_763;
+  wire bit_764;
+  wire bit_765;
+  wire bit_766;
+  wire bit_767;
+  wire bit_768;
+  wire bit_77;
+  wire bit_78;
+  wire bit_79;
+  wire bit_8;
+  wire bit_80;
+  wire bit_81;
+  wire bit_82;
+  wire bit_83;
+  wire bit_84;
+  wire bit_85;
+  wire bit_86;
+  wire bit_87;
+  wire bit_88;
+  wire bit_89;
+  wire bit_9;
+  wire bit_90;
+  wire bit_91;
+  wire bit_92;
+  wire bit_93;
+  wire bit_94;
+  wire bit_95;
+  wire bit_96;
+  wire bit_97;
+  wire bit_98;
+  wire bit_99;
+  wire [15:0] signs;
+  wire [9:0] total0;
+  wire [9:0] total1;
+  wire [9:0] total2;
+  wire [9:0] total3;
+  wire [9:0] total4;
+  wire [9:0] total5;
+  wire [9:0] total6;
+  wire [9:0] total7;
+  assign signs = a[79:64] ^ w[79:64];
+  assign bit_1 = a[0] & w[0];
+  assign bit_2 = a[0] & w[1];
+  assign bit_3 = a[0] & w[2];
+  assign bit_4 = a[0] & w[3];
+  assign bit_5 = a[1] & w[0];
+  assign bit_6 = a[1] & w[1];
+  assign bit_7 = a[1] & w[2];
+  assign bit_8 = a[1] & w[3];
+  assign bit_9 = a[2] & w[0];
+  assign bit_10 = a[2] & w[1];
+  assign bit_11 = a[2] & w[2];
+  assign bit_12 = a[2] & w[3];
+  assign bit_13 = a[3] & w[0];
+  assign bit_14 = a[3] & w[1];
+  assign bit_15 = a[3] & w[2];
+  assign bit_16 = a[3] & w[3];
+  assign bit_17 = bit_4 ^ bit_7;
+  assign bit_18 = bit_4 & bit_7;
+  assign bit_19 = bit_8 ^ bit_11;
+  assign bit_20 = bit_8 & bit_11;
+  assign bit_21 = bit_3 ^ bit_6;
+  assign bit_22 = bit_3 & bit_6;
+  assign bit_23 = bit_10 ^ bit_13;
+  assign bit_24 = bit_23 ^ bit_17;
+  assign _0000_ = bit_10 & bit_13;
+  assign _0239_ = bit_23 & bit_17;
+  assign bit_25 = _0000_ | _0239_;
+  assign bit_26 = bit_14 ^ bit_18;
+  assign bit_27 = bit_26 ^ bit_19;
+  assign _0371_ = bit_14 & bit_18;
+  assign _0382_ = bit_26 & bit_19;
+  assign bit_28 = _0371_ | _0382_;
+  assign bit_29 = bit_12 ^ bit_15;
+  assign bit_30 = bit_29 ^ bit_20;
+  assign _0393_ = bit_12 & bit_15;
+  assign _0404_ = bit_29 & bit_20;
+  assign bit_31 = _0393_ | _0404_;
+  assign bit_32 = bit_2 ^ bit_5;
+  assign bit_33 = bit_2 & bit_5;
+  assign bit_34 = bit_9 ^ bit_21;
+  assign bit_35 = bit_34 ^ bit_33;
+  assign _0415_ = bit_9 & bit_21;
+  assign _0426_ = bit_34 & bit_33;
+  assign bit_36 = _0415_ | _0426_;
+  assign bit_37 = bit_22 ^ bit_24;
+  assign bit_38 = bit_37 ^ bit_36;
+  assign _0437_ = bit_22 & bit_24;
+  assign _0001_ = bit_37 & bit_36;
+  assign bit_39 = _0437_ | _0001_;
+  assign bit_40 = bit_25 ^ bit_27;
+  assign bit_41 = bit_40 ^ bit_39;
+  assign _0112_ = bit_25 & bit_27;
+  assign _0151_ = bit_40 & bit_39;
+  assign bit_42 = _0112_ | _0151_;
+  assign bit_43 = bit_28 ^ bit_30;
+  assign bit_44 = bit_43 ^ bit_42;
+  assign _0162_ = bit_28 & bit_30;
+  assign _0173_ = bit_43 & bit_42;
+  assign bit_45 = _0162_ | _0173_;
+  assign bit_46 = bit_16 ^ bit_31;
+  assign bit_47 = bit_46 ^ bit_45;
+  assign _0184_ = bit_16 & bit_31;
+  assign _0195_ = bit_46 & bit_45;
+  assign bit_48 = _0184_ | _0195_;
+  assign bit_49 = a[4] & w[4];
+  assign bit_50 = a[4] & w[5];
+  assign bit_51 = a[4] & w[6];
+  assign bit_52 = a[4] & w[7];
+  assign bit_53 = a[5] & w[4];
+  assign bit_54 = a[5] & w[5];
+  assign bit_55 = a[5] & w[6];
+  assign bit_56 = a[5] & w[7];
+  assign bit_57 = a[6] & w[4];
+  assign bit_58 = a[6] & w[5];
+  assign bit_59 = a[6] & w[6];
+  assign bit_60 = a[6] & w[7];
+  assign bit_61 = a[7] & w[4];
+  assign bit_62 = a[7] & w[5];
+  assign bit_63 = a[7] & w[6];
+  assign bit_64 = a[7] & w[7];
+  assign bit_65 = bit_52 ^ bit_55;
+  assign bit_66 = bit_52 & bit_55;
+  assign bit_67 = bit_56 ^ bit_59;
+  assign bit_68 = bit_56 & bit_59;
+  assign bit_69 = bit_51 ^ bit_54;
+  assign bit_70 = bit_51 & bit_54;
+  assign bit_71 = bit_58 ^ bit_61;
+  assign bit_72 = bit_71 ^ bit_65;
+  assign _0206_ = bit_58 & bit_61;
+  assign _0217_ = bit_71 & bit_65;
+  assign bit_73 = _0206_ | _0217_;
+  assign bit_74 = bit_62 ^ bit_66;
+  assign bit_75 = bit_74 ^ bit_67;
+  assign _0228_ = bit_62 & bit_66;
+  assign _0240_ = bit_74 & bit_67;
+  assign bit_76 = _0228_ | _0240_;
+  assign bit_77 = bit_60 ^ bit_63;
+  assign bit_78 = bit_77 ^ bit_68;
+  assign _0251_ = bit_60 & bit_63;
+  assign _0262_ = bit_77 & bit_68;
+  assign bit_79 = _0251_ | _0262_;
+  assign bit_80 = bit_50 ^ bit_53;
+  assign bit_81 = bit_50 & bit_53;
+  assign bit_82 = bit_57 ^ bit_69;
+  assign bit_83 = bit_82 ^ bit_81;
+  assign _0273_ = bit_57 & bit_69;
+  assign _0323_ = bit_82 & bit_81;
+  assign bit_84 = _0273_ | _0323_;
+  assign bit_85 = bit_70 ^ bit_72;
+  assign bit_86 = bit_85 ^ bit_84;
+  assign _0359_ = bit_70 & bit_72;
+  assign _0367_ = bit_85 & bit_84;
+  assign bit_87 = _0359_ | _0367_;
+  assign bit_88 = bit_73 ^ bit_75;
+  assign bit_89 = bit_88 ^ bit_87;
+  assign _0368_ = bit_73 & bit_75;
+  assign _0369_ = bit_88 & bit_87;
+  assign bit_90 = _0368_ | _0369_;
+  assign bit_91 = bit_76 ^ bit_78;
+  assign bit_92 = bit_91 ^ bit_90;
+  assign _0370_ = bit_76 & bit_78;
+  assign _0372_ = bit_91 & bit_90;
+  assign bit_93 = _0370_ | _0372_;
+  assign bit_94 = bit_64 ^ bit_79;
+  assign bit_95 = bit_94 ^ bit_93;
+  assign _0373_ = bit_64 & bit_79;
+  assign _0374_ = bit_94 & bit_93;
+  assign bit_96 = _0373_ | _0374_;
+  assign bit_97 = a[8] & w[8];
+  assign bit_98 = a[8] & w[9];
+  assign bit_99 = a[8] & w[10];
+  assign bit_100 = a[8] & w[11];
+  assign bit_101 = a[9] & w[8];
+  assign bit_102 = a[9] & w[9];
+  assign bit_103 = a[9] & w[10];
+  assign bit_104 = a[9] & w[11];
+  assign bit_105 = a[10] & w[8];
+  assign bit_106 = a[10] & w[9];
+  assign bit_107 = a[10] & w[10];
+  assign bit_108 = a[10] & w[11];
+  assign bit_109 = a[11] & w[8];
+  assign bit_110 = a[11] & w[9];
+  assign bit_111 = a[11] & w[10];
+  assign bit_112 = a[11] & w[11];
+  assign bit_113 = bit_100 ^ bit_103;
+  assign bit_114 = bit_100 & bit_103;
+  assign bit_115 = bit_104 ^ bit_107;
+  assign bit_116 = bit_104 & bit_107;
+  assign bit_117 = bit_99 ^ bit_102;
+  assign bit_118 = bit_99 & bit_102;
+  assign bit_119 = bit_106 ^ bit_109;
+  assign bit_120 = bit_119 ^ bit_113;
+  assign _0375_ = bit_106 & bit_109;
+  assign _0376_ = bit_119 & bit_113;
+  assign bit_121 = _0375_ | _0376_;
+  assign bit_122 = bit_110 ^ bit_114;
+  assign bit_123 = bit_122 ^ bit_115;
+  assign _0377_ = bit_110 & bit_114;
+  assign _0378_ = bit_122 & bit_115;
+  assign bit_124 = _0377_ | _0378_;
+  assign bit_125 = bit_108 ^ bit_111;
+  assign bit_126 = bit_125 ^ bit_116;
+  assign _0379_ = bit_108 & bit_111;
+  assign _0380_ = bit_125 & bit_116;
+  assign bit_127 = _0379_ | _0380_;
+  assign bit_128 = bit_98 ^ bit_101;
+  assign bit_129 = bit_98 & bit_101;
+  assign bit_130 = bit_105 ^ bit_117;
+  assign bit_131 = bit_130 ^ bit_129;
+  assign _0381_ = bit_105 & bit_117;
+  assign _0383_ = bit_130 & bit_129;
+  assign bit_132 = _0381_ | _0383_;
+  assign bit_133 = bit_118 ^ bit_120;
+  assign bit_134 = bit_133 ^ bit_132;
+  assign _0384_ = bit_118 & bit_120;
+  assign _0385_ = bit_133 & bit_132;
+  assign bit_135 = _0384_ | _0385_;
+  assign bit_136 = bit_121 ^ bit_123;
+  assign bit_137 = bit_136 ^ bit_135;
+  assign _0386_ = bit_121 & bit_123;
+  assign _0387_ = bit_136 & bit_135;
+  assign bit_138 = _0386_ | _0387_;
+  assign bit_139 = bit_124 ^ bit_126;
+  assign bit_140 = bit_139 ^ bit_138;
+  assign _0388_ = bit_124 & bit_126;
+  assign _0389_ = bit_139 & bit_138;
+  assign bit_141 = _0388_ | _0389_;
+  assign bit_142 = bit_112 ^ bit_127;
+  assign bit_143 = bit_142 ^ bit_141;
+  assign _0390_ = bit_112 & bit_127;
+  assign _0391_ = bit_142 & bit_141;
+  assign bit_144 = _0390_ | _0391_;
+  assign bit_145 = a[12] & w[12];
+  assign bit_146 = a[12] & w[13];
+  assign bit_147 = a[12] & w[14];
+  assign bit_148 = a[12] & w[15];
+  assign bit_149 = a[13] & w[12];
+  assign bit_150 = a[13] & w[13];
+  assign bit_151 = a[13] & w[14];
+  assign bit_152 = a[13] & w[15];
+  assign bit_153 = a[14] & w[12];
+  assign bit_154 = a[14] & w[13];
+  assign bit_155 = a[14] & w[14];
+  assign bit_156 = a[14] & w[15];
+  assign bit_157 = a[15] & w[12];
+  assign bit_158 = a[15] & w[13];
+  assign bit_159 = a[15] & w[14];
+  assign bit_160 = a[15] & w[15];
+  assign bit_161 = bit_148 ^ bit_151;
+  assign bit_162 = bit_148 & bit_151;
+  assign bit_163 = bit_152 ^ bit_155;
+  assign bit_164 = bit_152 & bit_155;
+  assign bit_165 = bit_147 ^ bit_150;
+  assign bit_166 = bit_147 & bit_150;
+  assign bit_167 = bit_154 ^ bit_157;
+  assign bit_168 = bit_167 ^ bit_161;
+  assign _0392_ = bit_154 & bit_157;
+  assign _0394_ = bit_167 & bit_161;
+  assign bit_169 = _0392_ | _0394_;
+  assign bit_170 = bit_158 ^ bit_162;
+  assign bit_171 = bit_170 ^ bit_163;
+  assign _0395_ = bit_158 & bit_162;
+  assign _0396_ = bit_170 & bit_163;
+  assign bit_172 = _0395_ | _0396_;
+  assign bit_173 = bit_156 ^ bit_159;
+  assign bit_174 = bit_173 ^ bit_164;
+  assign _0397_ = bit_156 & bit_159;
+  assign _0398_ = bit_173 & bit_164;
+  assign bit_175 = _0397_ | _0398_;
+  assign bit_176 = bit_146 ^ bit_149;
+  assign bit_177 = bit_146 & bit_149;
+  assign bit_178 = bit_153 ^ bit_165;
+  assign bit_179 = bit_178 ^ bit_177;
+  assign _0399_ = bit_153 & bit_165;
+  assign _0400_ = bit_178 & bit_177;
+  assign bit_180 = _0399_ | _0400_;
+  assign bit_181 = bit_166 ^ bit_168;
+  assign bit_182 = bit_181 ^ bit_180;
+  assign _0401_ = bit_166 & bit_168;
+  assign _0402_ = bit_181 & bit_180;
+  assign bit_183 = _0401_ | _0402_;
+  assign bit_184 = bit_169 ^ bit_171;
+  assign bit_185 = bit_184 ^ bit_183;
+  assign _0403_ = bit_169 & bit_171;
+  assign _0405_ = bit_184 & bit_183;
+  assign bit_186 = _0403_ | _0405_;
+  assign bit_187 = bit_172 ^ bit_174;
+  assign bit_188 = bit_187 ^ bit_186;
+  assign _0406_ = bit_172 & bit_174;
+  assign _0407_ = bit_187 & bit_186;
+  assign bit_189 = _0406_ | _0407_;
+  assign bit_190 = bit_160 ^ bit_175;
+  assign bit_191 = bit_190 ^ bit_189;
+  assign _0408_ = bit_160 & bit_175;
+  assign _0409_ = bit_190 & bit_189;
+  assign bit_192 = _0408_ | _0409_;
+  assign bit_193 = a[16] & w[16];
+  assign bit_194 = a[16] & w[17];
+  assign bit_195 = a[16] & w[18];
+  assign bit_196 = a[16] & w[19];
+  assign bit_197 = a[17] & w[16];
+  assign bit_198 = a[17] & w[17];
+  assign bit_199 = a[17] & w[18];
+  assign bit_200 = a[17] & w[19];
+  assign bit_201 = a[18] & w[16];
+  assign bit_202 = a[18] & w[17];
+  assign bit_203 = a[18] & w[18];
+  assign bit_204 = a[18] & w[19];
+  assign bit_205 = a[19] & w[16];
+  assign bit_206 = a[19] & w[17];
+  assign bit_207 = a[19] & w[18];
+  assign bit_208 = a[19] & w[19];
+  assign bit_209 = bit_196 ^ bit_199;
+  assign bit_210 = bit_196 & bit_199;
+  assign bit_211 = bit_200 ^ bit_203;
+  assign bit_212 = bit_200 & bit_203;
+  assign bit_213 = bit_195 ^ bit_198;
+  assign bit_214 = bit_195 & bit_198;
+  assign bit_215 = bit_202 ^ bit_205;
+  assign bit_216 = bit_215 ^ bit_209;
+  assign _0410_ = bit_202 & bit_205;
+  assign _0411_ = bit_215 & bit_209;
+  assign bit_217 = _0410_ | _0411_;
+  assign bit_218 = bit_206 ^ bit_210;
+  assign bit_219 = bit_218 ^ bit_211;
+  assign _0412_ = bit_206 & bit_210;
+  assign _0413_ = bit_218 & bit_211;
+  assign bit_220 = _0412_ | _0413_;
+  assign bit_221 = bit_204 ^ bit_207;
+  assign bit_222 = bit_221 ^ bit_212;
+  assign _0414_ = bit_204 & bit_207;
+  assign _0416_ = bit_221 & bit_212;
+  assign bit_223 = _0414_ | _0416_;
+  assign bit_224 = bit_194 ^ bit_197;
+  assign bit_225 = bit_194 & bit_197;
+  assign bit_226 = bit_201 ^ bit_213;
+  assign bit_227 = bit_226 ^ bit_225;
+  assign _0417_ = bit_201 & bit_213;
+  assign _0418_ = bit_226 & bit_225;
+  assign bit_228 = _0417_ | _0418_;
+  assign bit_229 = bit_214 ^ bit_216;
+  assign bit_230 = bit_229 ^ bit_228;
+  assign _0419_ = bit_214 & bit_216;
+  assign _0420_ = bit_229 & bit_228;
+  assign bit_231 = _0419_ | _0420_;
+  assign bit_232 = bit_217 ^ bit_219;
+  assign bit_233 = bit_232 ^ bit_231;
+  assign _0421_ = bit_217 & bit_219;
+  assign _0422_ = bit_232 & bit_231;
+  assign bit_234 = _0421_ | _0422_;
+  assign bit_235 = bit_220 ^ bit_222;
+  assign bit_236 = bit_235 ^ bit_234;
+  assign _0423_ = bit_220 & bit_222;
+  assign _0424_ = bit_235 & bit_234;
+  assign bit_237 = _0423_ | _0424_;
+  assign bit_238 = bit_208 ^ bit_223;
+  assign bit_239 = bit_238 ^ bit_237;
+  assign _0425_ = bit_208 & bit_223;
+  assign _0427_ = bit_238 & bit_237;
+  assign bit_240 = _0425_ | _0427_;
+  assign bit_241 = a[20] & w[20];
+  assign bit_242 = a[20] & w[21];
+  assign bit_243 = a[20] & w[22];
+  assign bit_244 = a[20] & w[23];
+  assign bit_245 = a[21] & w[20];
+  assign bit_246 = a[21] & w[21];
+  assign bit_247 = a[21] & w[22];
+  assign bit_248 = a[21] & w[23];
+  assign bit_249 = a[22] & w[20];
+  assign bit_250 = a[22] & w[21];
+  assign bit_251 = a[22] & w[22];
+  assign bit_252 = a[22] & w[23];
+  assign bit_253 = a[23] & w[20];
+  assign bit_254 = a[23] & w[21];
+  assign bit_255 = a[23] & w[22];
+  assign bit_256 = a[23] & w[23];
+  assign bit_257 = bit_244 ^ bit_247;
+  assign bit_258 = bit_244 & bit_247;
+  assign bit_259 = bit_248 ^ bit_251;
+  assign bit_260 = bit_248 & bit_251;
+  assign bit_261 = bit_243 ^ bit_246;
+  assign bit_262 = bit_243 & bit_246;
+  assign bit_263 = bit_250 ^ bit_253;
+  assign bit_264 = bit_263 ^ bit_257;
+  assign _0428_ = bit_250 & bit_253;
+  assign _0429_ = bit_263 & bit_257;
+  assign bit_265 = _0428_ | _0429_;
+  assign bit_266 = bit_254 ^ bit_258;
+  assign bit_267 = bit_266 ^ bit_259;
+  assign _0430_ = bit_254 & bit_258;
+  assign _0431_ = bit_266 & bit_259;
+  assign bit_268 = _0430_ | _0431_;
+  assign bit_269 = bit_252 ^ bit_255;
+  assign bit_270 = bit_269 ^ bit_260;
+  assign _0432_ = bit_252 & bit_255;
+  assign _0433_ = bit_269 & bit_260;
+  assign bit_271 = _0432_ | _0433_;
+  assign bit_272 = bit_242 ^ bit_245;
+  assign bit_273 = bit_242 & bit_245;
+  assign bit_274 = bit_249 ^ bit_261;
+  assign bit_275 = bit_274 ^ bit_273;
+  assign _0434_ = bit_249 & bit_261;
+  assign _0435_ = bit_274 & bit_273;
+  assign bit_276 = _0434_ | _0435_;
+  assign bit_277 = bit_262 ^ bit_264;
+  assign bit_278 = bit_277 ^ bit_276;
+  assign _0436_ = bit_262 & bit_264;
+  assign _0438_ = bit_277 & bit_276;
+  assign bit_279 = _0436_ | _0438_;
+  assign bit_280 = bit_265 ^ bit_267;
+  assign bit_281 = bit_280 ^ bit_279;
+  assign _0439_ = bit_265 & bit_267;
+  assign _0440_ = bit_280 & bit_279;
+  assign bit_282 = _0439_ | _0440_;
+  assign bit_283 = bit_268 ^ bit_270;
+  assign bit_284 = bit_283 ^ bit_282;
+  assign _0441_ = bit_268 & bit_270;
+  assign _0442_ = bit_283 & bit_282;
+  assign bit_285 = _0441_ | _0442_;
+  assign bit_286 = bit_256 ^ bit_271;
+  assign bit_287 = bit_286 ^ bit_285;
+  assign _0443_ = bit_256 & bit_271;
+  assign _0444_ = bit_286 & bit_285;
+  assign bit_288 = _0443_ | _0444_;
+  assign bit_289 = a[24] & w[24];
+  assign bit_290 = a[24] & w[25];
+  assign bit_291 = a[24] & w[26];
+  assign bit_292 = a[24] & w[27];
+  assign bit_293 = a[25] & w[24];
+  assign bit_294 = a[25] & w[25];
+  assign bit_295 = a[25] & w[26];
+  assign bit_296 = a[25] & w[27];
+  assign bit_297 = a[26] & w[24];
+  assign bit_298 = a[26] & w[25];
+  assign bit_299 = a[26] & w[26];
+  assign bit_300 = a[26] & w[27];
+  assign bit_301 = a[27] & w[24];
+  assign bit_302 = a[27] & w[25];
+  assign bit_303 = a[27] & w[26];
+  assign bit_304 = a[27] & w[27];
+  assign bit_305 = bit_292 ^ bit_295;
+  assign bit_306 = bit_292 & bit_295;
+  assign bit_307 = bit_296 ^ bit_299;
+  assign bit_308 = bit_296 & bit_299;
+  assign bit_309 = bit_291 ^ bit_294;
+  assign bit_310 = bit_291 & bit_294;
+  assign bit_311 = bit_298 ^ bit_301;
+  assign bit_312 = bit_311 ^ bit_305;
+  assign _0445_ = bit_298 & bit_301;
+  assign _0446_ = bit_311 & bit_305;
+  assign bit_313 = _0445_ | _0446_;
+  assign bit_314 = bit_302 ^ bit_306;
+  assign bit_315 = bit_314 ^ bit_307;
+  assign _0447_ = bit_302 & bit_306;
+  assign _0002_ = bit_314 & bit_307;
+  assign bit_316 = _0447_ | _0002_;
+  assign bit_317 = bit_300 ^ bit_303;
+  assign bit_318 = bit_317 ^ bit_308;
+  assign _0013_ = bit_300 & bit_303;
+  assign _0024_ = bit_317 & bit_308;
+  assign bit_319 = _0013_ | _0024_;
+  assign bit_320 = bit_290 ^ bit_293;
+  assign bit_321 = bit_290 & bit_293;
+  assign bit_322 = bit_297 ^ bit_309;
+  assign bit_323 = bit_322 ^ bit_321;
+  assign _0035_ = bit_297 & bit_309;
+  assign _0046_ = bit_322 & bit_321;
+  assign bit_324 = _0035_ | _0046_;
+  assign bit_325 = bit_310 ^ bit_312;
+  assign bit_326 = bit_325 ^ bit_324;
+  assign _0057_ = bit_310 & bit_312;
+  assign _0068_ = bit_325 & bit_324;
+  assign bit_327 = _0057_ | _0068_;
+  assign bit_328 = bit_313 ^ bit_315;
+  assign bit_329 = bit_328 ^ bit_327;
+  assign _0079_ = bit_313 & bit_315;
+  assign _0090_ = bit_328 & bit_327;
+  assign bit_330 = _0079_ | _0090_;
+  assign bit_331 = bit_316 ^ bit_318;
+  assign bit_332 = bit_331 ^ bit_330;
+  assign _0101_ = bit_316 & bit_318;
+  assign _0113_ = bit_331 & bit_330;
+  assign bit_333 = _0101_ | _0113_;
+  assign bit_334 = bit_304 ^ bit_319;
+  assign bit_335 = bit_334 ^ bit_333;
+  assign _0124_ = bit_304 & bit_319;
+  assign _0135_ = bit_334 & bit_333;
+  assign bit_336 = _0124_ | _0135_;
+  assign bit_337 = a[28] & w[28];
+  assign bit_338 = a[28] & w[29];
+  assign bit_339 = a[28] & w[30];
+  assign bit_340 = a[28] & w[31];
+  assign bit_341 = a[29] & w[28];
+  assign bit_342 = a[29] & w[29];
+  assign bit_343 = a[29] & w[30];
+  assign bit_344 = a[29] & w[31];
+  assign bit_345 = a[30] & w[28];
+  assign bit_346 = a[30] & w[29];
+  assign bit_347 = a[30] & w[30];
+  assign bit_348 = a[30] & w[31];
+  assign bit_349 = a[31] & w[28];
+  assign bit_350 = a[31] & w[29];
+  assign bit_351 = a[31] & w[30];
+  assign bit_352 = a[31] & w[31];
+  assign bit_353 = bit_340 ^ bit_343;
+  assign bit_354 = bit_340 & bit_343;
+  assign bit_355 = bit_344 ^ bit_347;
+  assign bit_356 = bit_344 & bit_347;
+  assign bit_357 = bit_339 ^ bit_342;
+  assign bit_358 = bit_339 & bit_342;
+  assign bit_359 = bit_346 ^ bit_349;
+  assign bit_360 = bit_359 ^ bit_353;
+  assign _0144_ = bit_346 & bit_349;
+  assign _0145_ = bit_359 & bit_353;
+  assign bit_361 = _0144_ | _0145_;
+  assign bit_362 = bit_350 ^ bit_354;
+  assign bit_363 = bit_362 ^ bit_355;
+  assign _0146_ = bit_350 & bit_354;
+  assign _0147_ = bit_362 & bit_355;
+  assign bit_364 = _0146_ | _0147_;
+  assign bit_365 = bit_348 ^ bit_351;
+  assign bit_366 = bit_365 ^ bit_356;
+  assign _0148_ = bit_348 & bit_351;
+  assign _0149_ = bit_365 & bit_356;
+  assign bit_367 = _0148_ | _0149_;
+  assign bit_368 = bit_338 ^ bit_341;
+  assign bit_369 = bit_338 & bit_341;
+  assign bit_370 = bit_345 ^ bit_357;
+  assign bit_371 = bit_370 ^ bit_369;
+  assign _0150_ = bit_345 & bit_357;
+  assign _0152_ = bit_370 & bit_369;
+  assign bit_372 = _0150_ | _0152_;
+  assign bit_373 = bit_358 ^ bit_360;
+  assign bit_374 = bit_373 ^ bit_372;
+  assign _0153_ = bit_358 & bit_360;
+  assign _0154_ = bit_373 & bit_372;
+  assign bit_375 = _0153_ | _0154_;
+  assign bit_376 = bit_361 ^ bit_363;
+  assign bit_377 = bit_376 ^ bit_375;
+  assign _0155_ = bit_361 & bit_363;
+  assign _0156_ = bit_376 & bit_375;
+  assign bit_378 = _0155_ | _0156_;
+  assign bit_379 = bit_364 ^ bit_366;
+  assign bit_380 = bit_379 ^ bit_378;
+  assign _0157_ = bit_364 & bit_366;
+  assign _0158_ = bit_379 & bit_378;
+  assign bit_381 = _0157_ | _0158_;
+  assign bit_382 = bit_352 ^ bit_367;
+  assign bit_383 = bit_382 ^ bit_381;
+  assign _0159_ = bit_352 & bit_367;
+  assign _0160_ = bit_382 & bit_381;
+  assign bit_384 = _0159_ | _0160_;
+  assign bit_385 = a[32] & w[32];
+  assign bit_386 = a[32] & w[33];
+  assign bit_387 = a[32] & w[34];
+  assign bit_388 = a[32] & w[35];
+  assign bit_389 = a[33] & w[32];
+  assign bit_390 = a[33] & w[33];
+  assign bit_391 = a[33] & w[34];
+  assign bit_392 = a[33] & w[35];
+  assign bit_393 = a[34] & w[32];
+  assign bit_394 = a[34] & w[33];
+  assign bit_395 = a[34] & w[34];
+  assign bit_396 = a[34] & w[35];
+  assign bit_397 = a[35] & w[32];
+  assign bit_398 = a[35] & w[33];
+  assign bit_399 = a[35] & w[34];
+  assign bit_400 = a[35] & w[35];
+  assign bit_401 = bit_388 ^ bit_391;
+  assign bit_402 = bit_388 & bit_391;
+  assign bit_403 = bit_392 ^ bit_395;
+  assign bit_404 = bit_392 & bit_395;
+  assign bit_405 = bit_387 ^ bit_390;
+  assign bit_406 = bit_387 & bit_390;
+  assign bit_407 = bit_394 ^ bit_397;
+  assign bit_408 = bit_407 ^ bit_401;
+  assign _0161_ = bit_394 & bit_397;
+  assign _0163_ = bit_407 & bit_401;
+  assign bit_409 = _0161_ | _0163_;
+  assign bit_410 = bit_398 ^ bit_402;
+  assign bit_411 = bit_410 ^ bit_403;
+  assign _0164_ = bit_398 & bit_402;
+  assign _0165_ = bit_410 & bit_403;
+  assign bit_412 = _0164_ | _0165_;
+  assign bit_413 = bit_396 ^ bit_399;
+  assign bit_414 = bit_413 ^ bit_404;
+  assign _0166_ = bit_396 & bit_399;
+  assign _0167_ = bit_413 & bit_404;
+  assign bit_415 = _0166_ | _0167_;
+  assign bit_416 = bit_386 ^ bit_389;
+  assign bit_417 = bit_386 & bit_389;
+  assign bit_418 = bit_393 ^ bit_405;
+  assign bit_419 = bit_418 ^ bit_417;
+  assign _0168_ = bit_393 & bit_405;
+  assign _0169_ = bit_418 & bit_417;
+  assign bit_420 = _0168_ | _0169_;
+  assign bit_421 = bit_406 ^ bit_408;
+  assign bit_422 = bit_421 ^ bit_420;
+  assign _0170_ = bit_406 & bit_408;
+  assign _0171_ = bit_421 & bit_420;
+  assign bit_423 = _0170_ | _0171_;
+  assign bit_424 = bit_409 ^ bit_411;
+  assign bit_425 = bit_424 ^ bit_423;
+  assign _0172_ = bit_409 & bit_411;
+  assign _0174_ = bit_424 & bit_423;
+  assign bit_426 = _0172_ | _0174_;
+  assign bit_427 = bit_412 ^ bit_414;
+  assign bit_428 = bit_427 ^ bit_426;
+  assign _0175_ = bit_412 & bit_414;
+  assign _0176_ = bit_427 & bit_426;
+  assign bit_429 = _0175_ | _0176_;
+  assign bit_430 = bit_400 ^ bit_415;
+  assign bit_431 = bit_430 ^ bit_429;
+  assign _0177_ = bit_400 & bit_415;
+  assign _0178_ = bit_430 & bit_429;
+  assign bit_432 = _0177_ | _0178_;
+  assign bit_433 = a[36] & w[36];
+  assign bit_434 = a[36] & w[37];
+  assign bit_435 = a[36] & w[38];
+  assign bit_436 = a[36] & w[39];
+  assign bit_437 = a[37] & w[36];
+  assign bit_438 = a[37] & w[37];
+  assign bit_439 = a[37] & w[38];
+  assign bit_440 = a[37] & w[39];
+  assign bit_441 = a[38] & w[36];
+  assign bit_442 = a[38] & w[37];
+  assign bit_443 = a[38] & w[38];
+  assign bit_444 = a[38] & w[39];
+  assign bit_445 = a[39] & w[36];
+  assign bit_446 = a[39] & w[37];
+  assign bit_447 = a[39] & w[38];
+  assign bit_448 = a[39] & w[39];
+  assign bit_449 = bit_436 ^ bit_439;
+  assign bit_450 = bit_436 & bit_439;
+  assign bit_451 = bit_440 ^ bit_443;
+  assign bit_452 = bit_440 & bit_443;
+  assign bit_453 = bit_435 ^ bit_438;
+  assign bit_454 = bit_435 & bit_438;
+  assign bit_455 = bit_442 ^ bit_445;
+  assign bit_456 = bit_455 ^ bit_449;
+  assign _0179_ = bit_442 & bit_445;
+  assign _0180_ = bit_455 & bit_449;
+  assign bit_457 = _0179_ | _0180_;
+  assign bit_458 = bit_446 ^ bit_450;
+  assign bit_459 = bit_458 ^ bit_451;
+  assign _0181_ = bit_446 & bit_450;
+  assign _0182_ = bit_458 & bit_451;
+  assign bit_460 = _0181_ | _0182_;
+  assign bit_461 = bit_444 ^ bit_447;
+  assign bit_462 = bit_461 ^ bit_452;
+  assign _0183_ = bit_444 & bit_447;
+  assign _0185_ = bit_461 & bit_452;
+  assign bit_463 = _0183_ | _0185_;
+  assign bit_464 = bit_434 ^ bit_437;
+  assign bit_465 = bit_434 & bit_437;
+  assign bit_466 = bit_441 ^ bit_453;
+  assign bit_467 = bit_466 ^ bit_465;
+  assign _0186_ = bit_441 & bit_453;
+  assign _0187_ = bit_466 & bit_465;
+  assign bit_468 = _0186_ | _0187_;
+  assign bit_469 = bit_454 ^ bit_456;
+  assign bit_470 = bit_469 ^ bit_468;
+  assign _0188_ = bit_454 & bit_456;
+  assign _0189_ = bit_469 & bit_468;
+  assign bit_471 = _0188_ | _0189_;
+  assign bit_472 = bit_457 ^ bit_459;
+  assign bit_473 = bit_472 ^ bit_471;
+  assign _0190_ = bit_457 & bit_459;
+  assign _0191_ = bit_472 & bit_471;
+  assign bit_474 = _0190_ | _0191_;
+  assign bit_475 = bit_460 ^ bit_462;
+  assign bit_476 = bit_475 ^ bit_474;
+  assign _0192_ = bit_460 & bit_462;
+  assign _0193_ = bit_475 & bit_474;
+  assign bit_477 = _0192_ | _0193_;
+  assign bit_478 = bit_448 ^ bit_463;
+  assign bit_479 = bit_478 ^ bit_477;
+  assign _0194_ = bit_448 & bit_463;
+  assign _0196_ = bit_478 & bit_477;
+  assign bit_480 = _0194_ | _0196_;
+  assign bit_481 = a[40] & w[40];
+  assign bit_482 = a[40] & w[41];
+  assign bit_483 = a[40] & w[42];
+  assign bit_484 = a[40] & w[43];
+  assign bit_485 = a[41] & w[40];
+  assign bit_486 = a[41] & w[41];
+  assign bit_487 = a[41] & w[42];
+  assign bit_488 = a[41] & w[43];
+  assign bit_489 = a[42] & w[40];
+  assign bit_490 = a[42] & w[41];
+  assign bit_491 = a[42] & w[42];
+  assign bit_492 = a[42] & w[43];
+  assign bit_493 = a[43] & w[40];
+  assign bit_494 = a[43] & w[41];
+  assign bit_495 = a[43] & w[42];
+  assign bit_496 = a[43] & w[43];
+  assign bit_497 = bit_484 ^ bit_487;
+  assign bit_498 = bit_484 & bit_487;
+  assign bit_499 = bit_488 ^ bit_491;
+  assign bit_500 = bit_488 & bit_491;
+  assign bit_501 = bit_483 ^ bit_486;
+  assign bit_502 = bit_483 & bit_486;
+  assign bit_503 = bit_490 ^ bit_493;
+  assign bit_504 = bit_503 ^ bit_497;
+  assign _0197_ = bit_490 & bit_493;
+  assign _0198_ = bit_503 & bit_497;
+  assign bit_505 = _0197_ | _0198_;
+  assign bit_506 = bit_494 ^ bit_498;
+  assign bit_507 = bit_506 ^ bit_499;
+  assign _0199_ = bit_494 & bit_498;
+  assign _0200_ = bit_506 & bit_499;
+  assign bit_508 = _0199_ | _0200_;
+  assign bit_509 = bit_492 ^ bit_495;
+  assign bit_510 = bit_509 ^ bit_500;
+  assign _0201_ = bit_492 & bit_495;
+  assign _0202_ = bit_509 & bit_500;
+  assign bit_511 = _0201_ | _0202_;
+  assign bit_512 = bit_482 ^ bit_485;
+  assign bit_513 = bit_482 & bit_485;
+  assign bit_514 = bit_489 ^ bit_501;
+  assign bit_515 = bit_514 ^ bit_513;
+  assign _0203_ = bit_489 & bit_501;
+  assign _0204_ = bit_514 & bit_513;
+  assign bit_516 = _0203_ | _0204_;
+  assign bit_517 = bit_502 ^ bit_504;
+  assign bit_518 = bit_517 ^ bit_516;
+  assign _0205_ = bit_502 & bit_504;
+  assign _0207_ = bit_517 & bit_516;
+  assign bit_519 = _0205_ | _0207_;
+  assign bit_520 = bit_505 ^ bit_507;
+  assign bit_521 = bit_520 ^ bit_519;
+  assign _0208_ = bit_505 & bit_507;
+  assign _0209_ = bit_520 & bit_519;
+  assign bit_522 = _0208_ | _0209_;
+  assign bit_523 = bit_508 ^ bit_510;
+  assign bit_524 = bit_523 ^ bit_522;
+  assign _0210_ = bit_508 & bit_510;
+  assign _0211_ = bit_523 & bit_522;
+  assign bit_525 = _0210_ | _0211_;
+  assign bit_526 = bit_496 ^ bit_511;
+  assign bit_527 = bit_526 ^ bit_525;
+  assign _0212_ = bit_496 & bit_511;
+  assign _0213_ = bit_526 & bit_525;
+  assign bit_528 = _0212_ | _0213_;
+  assign bit_529 = a[44] & w[44];
+  assign bit_530 = a[44] & w[45];
+  assign bit_531 = a[44] & w[46];
+  assign bit_532 = a[44] & w[47];
+  assign bit_533 = a[45] & w[44];
+  assign bit_534 = a[45] & w[45];
+  assign bit_535 = a[45] & w[46];
+  assign bit_536 = a[45] & w[47];
+  assign bit_537 = a[46] & w[44];
+  assign bit_538 = a[46] & w[45];
+  assign bit_539 = a[46] & w[46];
+  assign bit_540 = a[46] & w[47];
+  assign bit_541 = a[47] & w[44];
+  assign bit_542 = a[47] & w[45];
+  assign bit_543 = a[47] & w[46];
+  assign bit_544 = a[47] & w[47];
+  assign bit_545 = bit_532 ^ bit_535;
+  assign bit_546 = bit_532 & bit_535;
+  assign bit_547 = bit_536 ^ bit_539;
+  assign bit_548 = bit_536 & bit_539;
+  assign bit_549 = bit_531 ^ bit_534;
+  assign bit_550 = bit_531 & bit_534;
+  assign bit_551 = bit_538 ^ bit_541;
+  assign bit_552 = bit_551 ^ bit_545;
+  assign _0214_ = bit_538 & bit_541;
+  assign _0215_ = bit_551 & bit_545;
+  assign bit_553 = _0214_ | _0215_;
+  assign bit_554 = bit_542 ^ bit_546;
+  assign bit_555 = bit_554 ^ bit_547;
+  assign _0216_ = bit_542 & bit_546;
+  assign _0218_ = bit_554 & bit_547;
+  assign bit_556 = _0216_ | _0218_;
+  assign bit_557 = bit_540 ^ bit_543;
+  assign bit_558 = bit_557 ^ bit_548;
+  assign _0219_ = bit_540 & bit_543;
+  assign _0220_ = bit_557 & bit_548;
+  assign bit_559 = _0219_ | _0220_;
+  assign bit_560 = bit_530 ^ bit_533;
+  assign bit_561 = bit_530 & bit_533;
+  assign bit_562 = bit_537 ^ bit_549;
+  assign bit_563 = bit_562 ^ bit_561;
+  assign _0221_ = bit_537 & bit_549;
+  assign _0222_ = bit_562 & bit_561;
+  assign bit_564 = _0221_ | _0222_;
+  assign bit_565 = bit_550 ^ bit_552;
+  assign bit_566 = bit_565 ^ bit_564;
+  assign _0223_ = bit_550 & bit_552;
+  assign _0224_ = bit_565 & bit_564;
+  assign bit_567 = _0223_ | _0224_;
+  assign bit_568 = bit_553 ^ bit_555;
+  assign bit_569 = bit_568 ^ bit_567;
+  assign _0225_ = bit_553 & bit_555;
+  assign _0226_ = bit_568 & bit_567;
+  assign bit_570 = _0225_ | _0226_;
+  assign bit_571 = bit_556 ^ bit_558;
+  assign bit_572 = bit_571 ^ bit_570;
+  assign _0227_ = bit_556 & bit_558;
+  assign _0229_ = bit_571 & bit_570;
+  assign bit_573 = _0227_ | _0229_;
+  assign bit_574 = bit_544 ^ bit_559;
+  assign bit_575 = bit_574 ^ bit_573;
+  assign _0230_ = bit_544 & bit_559;
+  assign _0231_ = bit_574 & bit_573;
+  assign bit_576 = _0230_ | _0231_;
+  assign bit_577 = a[48] & w[48];
+  assign bit_578 = a[48] & w[49];
+  assign bit_579 = a[48] & w[50];
+  assign bit_580 = a[48] & w[51];
+  assign bit_581 = a[49] & w[48];
+  assign bit_582 = a[49] & w[49];
+  assign bit_583 = a[49] & w[50];
+  assign bit_584 = a[49] & w[51];
+  assign bit_585 = a[50] & w[48];
+  assign bit_586 = a[50] & w[49];
+  assign bit_587 = a[50] & w[50];
+  assign bit_588 = a[50] & w[51];
+  assign bit_589 = a[51] & w[48];
+  assign bit_590 = a[51] & w[49];
+  assign bit_591 = a[51] & w[50];
+  assign bit_592 = a[51] & w[51];
+  assign bit_593 = bit_580 ^ bit_583;
+  assign bit_594 = bit_580 & bit_583;
+  assign bit_595 = bit_584 ^ bit_587;
+  assign bit_596 = bit_584 & bit_587;
+  assign bit_597 = bit_579 ^ bit_582;
+  assign bit_598 = bit_579 & bit_582;
+  assign bit_599 = bit_586 ^ bit_589;
+  assign bit_600 = bit_599 ^ bit_593;
+  assign _0232_ = bit_586 & bit_589;
+  assign _0233_ = bit_599 & bit_593;
+  assign bit_601 = _0232_ | _0233_;
+  assign bit_602 = bit_590 ^ bit_594;
+  assign bit_603 = bit_602 ^ bit_595;
+  assign _0234_ = bit_590 & bit_594;
+  assign _0235_ = bit_602 & bit_595;
+  assign bit_604 = _0234_ | _0235_;
+  assign bit_605 = bit_588 ^ bit_591;
+  assign bit_606 = bit_605 ^ bit_596;
+  assign _0236_ = bit_588 & bit_591;
+  assign _0237_ = bit_605 & bit_596;
+  assign bit_607 = _0236_ | _0237_;
+  assign bit_608 = bit_578 ^ bit_581;
+  assign bit_609 = bit_578 & bit_581;
+  assign bit_610 = bit_585 ^ bit_597;
+  assign bit_611 = bit_610 ^ bit_609;
+  assign _0238_ = bit_585 & bit_597;
+  assign _0241_ = bit_610 & bit_609;
+  assign bit_612 = _0238_ | _0241_;
+  assign bit_613 = bit_598 ^ bit_600;
+  assign bit_614 = bit_613 ^ bit_612;
+  assign _0242_ = bit_598 & bit_600;
+  assign _0243_ = bit_613 & bit_612;
+  assign bit_615 = _0242_ | _0243_;
+  assign bit_616 = bit_601 ^ bit_603;
+  assign bit_617 = bit_616 ^ bit_615;
+  assign _0244_ = bit_601 & bit_603;
+  assign _0245_ = bit_616 & bit_615;
+  assign bit_618 = _0244_ | _0245_;
+  assign bit_619 = bit_604 ^ bit_606;
+  assign bit_620 = bit_619 ^ bit_618;
+  assign _0246_ = bit_604 & bit_606;
+  assign _0247_ = bit_619 & bit_618;
+  assign bit_621 = _0246_ | _0247_;
+  assign bit_622 = bit_592 ^ bit_607;
+  assign bit_623 = bit_622 ^ bit_621;
+  assign _0248_ = bit_592 & bit_607;
+  assign _0249_ = bit_622 & bit_621;
+  assign bit_624 = _0248_ | _0249_;
+  assign bit_625 = a[52] & w[52];
+  assign bit_626 = a[52] & w[53];
+  assign bit_627 = a[52] & w[54];
+  assign bit_628 = a[52] & w[55];
+  assign bit_629 = a[53] & w[52];
+  assign bit_630 = a[53] & w[53];
+  assign bit_631 = a[53] & w[54];
+  assign bit_632 = a[53] & w[55];
+  assign bit_633 = a[54] & w[52];
+  assign bit_634 = a[54] & w[53];
+  assign bit_635 = a[54] & w[54];
+  assign bit_636 = a[54] & w[55];
+  assign bit_637 = a[55] & w[52];
+  assign bit_638 = a[55] & w[53];
+  assign bit_639 = a[55] & w[54];
+  assign bit_640 = a[55] & w[55];
+  assign bit_641 = bit_628 ^ bit_631;
+  assign bit_642 = bit_628 & bit_631;
+  assign bit_643 = bit_632 ^ bit_635;
+  assign bit_644 = bit_632 & bit_635;
+  assign bit_645 = bit_627 ^ bit_630;
+  assign bit_646 = bit_627 & bit_630;
+  assign bit_647 = bit_634 ^ bit_637;
+  assign bit_648 = bit_647 ^ bit_641;
+  assign _0250_ = bit_634 & bit_637;
+  assign _0252_ = bit_647 & bit_641;
+  assign bit_649 = _0250_ | _0252_;
+  assign bit_650 = bit_638 ^ bit_642;
+  assign bit_651 = bit_650 ^ bit_643;
+  assign _0253_ = bit_638 & bit_642;
+  assign _0254_ = bit_650 & bit_643;
+  assign bit_652 = _0253_ | _0254_;
+  assign bit_653 = bit_636 ^ bit_639;
+  assign bit_654 = bit_653 ^ bit_644;
+  assign _0255_ = bit_636 & bit_639;
+  assign _0256_ = bit_653 & bit_644;
+  assign bit_655 = _0255_ | _0256_;
+  assign bit_656 = bit_626 ^ bit_629;
+  assign bit_657 = bit_626 & bit_629;
+  assign bit_658 = bit_633 ^ bit_645;
+  assign bit_659 = bit_658 ^ bit_657;
+  assign _0257_ = bit_633 & bit_645;
+  assign _0258_ = bit_658 & bit_657;
+  assign bit_660 = _0257_ | _0258_;
+  assign bit_661 = bit_646 ^ bit_648;
+  assign bit_662 = bit_661 ^ bit_660;
+  assign _0259_ = bit_646 & bit_648;
+  assign _0260_ = bit_661 & bit_660;
+  assign bit_663 = _0259_ | _0260_;
+  assign bit_664 = bit_649 ^ bit_651;
+  assign bit_665 = bit_664 ^ bit_663;
+  assign _0261_ = bit_649 & bit_651;
+  assign _0263_ = bit_664 & bit_663;
+  assign bit_666 = _0261_ | _0263_;
+  assign bit_667 = bit_652 ^ bit_654;
+  assign bit_668 = bit_667 ^ bit_666;
+  assign _0264_ = bit_652 & bit_654;
+  assign _0265_ = bit_667 & bit_666;
+  assign bit_669 = _0264_ | _0265_;
+  assign bit_670 = bit_640 ^ bit_655;
+  assign bit_671 = bit_670 ^ bit_669;
+  assign _0266_ = bit_640 & bit_655;
+  assign _0267_ = bit_670 & bit_669;
+  assign bit_672 = _0266_ | _0267_;
+  assign bit_673 = a[56] & w[56];
+  assign bit_674 = a[56] & w[57];
+  assign bit_675 = a[56] & w[58];
+  assign bit_676 = a[56] & w[59];
+  assign bit_677 = a[57] & w[56];
+  assign bit_678 = a[57] & w[57];
+  assign bit_679 = a[57] & w[58];
+  assign bit_680 = a[57] & w[59];
+  assign bit_681 = a[58] & w[56];
+  assign bit_682 = a[58] & w[57];
+  assign bit_683 = a[58] & w[58];
+  assign bit_684 = a[58] & w[59];
+  assign bit_685 = a[59] & w[56];
+  assign bit_686 = a[59] & w[57];
+  assign bit_687 = a[59] & w[58];
+  assign bit_688 = a[59] & w[59];
+  assign bit_689 = bit_676 ^ bit_679;
+  assign bit_690 = bit_676 & bit_679;
+  assign bit_691 = bit_680 ^ bit_683;
+  assign bit_692 = bit_680 & bit_683;
+  assign bit_693 = bit_675 ^ bit_678;
+  assign bit_694 = bit_675 & bit_678;
+  assign bit_695 = bit_682 ^ bit_685;
+  assign bit_696 = bit_695 ^ bit_689;
+  assign _0268_ = bit_682 & bit_685;
+  assign _0269_ = bit_695 & bit_689;
+  assign bit_697 = _0268_ | _0269_;
+  assign bit_698 = bit_686 ^ bit_690;
+  assign bit_699 = bit_698 ^ bit_691;
+  assign _0270_ = bit_686 & bit_690;
+  assign _0271_ = bit_698 & bit_691;
+  assign bit_700 = _0270_ | _0271_;
+  assign bit_701 = bit_684 ^ bit_687;
+  assign bit_702 = bit_701 ^ bit_692;
+  assign _0272_ = bit_684 & bit_687;
+  assign _0274_ = bit_701 & bit_692;
+  assign bit_703 = _0272_ | _0274_;
+  assign bit_704 = bit_674 ^ bit_677;
+  assign bit_705 = bit_674 & bit_677;
+  assign bit_706 = bit_681 ^ bit_693;
+  assign bit_707 = bit_706 ^ bit_705;
+  assign _0280_ = bit_681 & bit_693;
+  assign _0283_ = bit_706 & bit_705;
+  assign bit_708 = _0280_ | _0283_;
+  assign bit_709 = bit_694 ^ bit_696;
+  assign bit_710 = bit_709 ^ bit_708;
+  assign _0288_ = bit_694 & bit_696;
+  assign _0293_ = bit_709 & bit_708;
+  assign bit_711 = _0288_ | _0293_;
+  assign bit_712 = bit_697 ^ bit_699;
+  assign bit_713 = bit_712 ^ bit_711;
+  assign _0296_ = bit_697 & bit_699;
+  assign _0303_ = bit_712 & bit_711;
+  assign bit_714 = _0296_ | _0303_;
+  assign bit_715 = bit_700 ^ bit_702;
+  assign bit_716 = bit_715 ^ bit_714;
+  assign _0304_ = bit_700 & bit_702;
+  assign _0313_ = bit_715 & bit_714;
+  assign bit_717 = _0304_ | _0313_;
+  assign bit_718 = bit_688 ^ bit_703;
+  assign bit_719 = bit_718 ^ bit_717;
+  assign _0314_ = bit_688 & bit_703;
+  assign _0324_ = bit_718 & bit_717;
+  assign bit_720 = _0314_ | _0324_;
+  assign bit_721 = a[60] & w[60];
+  assign bit_722 = a[60] & w[61];
+  assign bit_723 = a[60] & w[62];
+  assign bit_724 = a[60] & w[63];
+  assign bit_725 = a[61] & w[60];
+  assign bit_726 = a[61] & w[61];
+  assign bit_727 = a[61] & w[62];
+  assign bit_728 = a[61] & w[63];
+  assign bit_729 = a[62] & w[60];
+  assign bit_730 = a[62] & w[61];
+  assign bit_731 = a[62] & w[62];
+  assign bit_732 = a[62] & w[63];
+  assign bit_733 = a[63] & w[60];
+  assign bit_734 = a[63] & w[61];
+  assign bit_735 = a[63] & w[62];
+  assign bit_736 = a[63] & w[63];
+  assign bit_737 = bit_724 ^ bit_727;
+  assign bit_738 = bit_724 & bit_727;
+  assign bit_739 = bit_728 ^ bit_731;
+  assign bit_740 = bit_728 & bit_731;
+  assign bit_741 = bit_723 ^ bit_726;
+  assign bit_742 = bit_723 & bit_726;
+  assign bit_743 = bit_730 ^ bit_733;
+  assign bit_744 = bit_743 ^ bit_737;
+  assign _0325_ = bit_730 & bit_733;
+  assign _0332_ = bit_743 & bit_737;
+  assign bit_745 = _0325_ | _0332_;
+  assign bit_746 = bit_734 ^ bit_738;
+  assign bit_747 = bit_746 ^ bit_739;
+  assign _0335_ = bit_734 & bit_738;
+  assign _0340_ = bit_746 & bit_739;
+  assign bit_748 = _0335_ | _0340_;
+  assign bit_749 = bit_732 ^ bit_735;
+  assign bit_750 = bit_749 ^ bit_740;
+  assign _0345_ = bit_732 & bit_735;
+  assign _0348_ = bit_749 & bit_740;
+  assign bit_751 = _0345_ | _0348_;
+  assign bit_752 = bit_722 ^ bit_725;
+  assign bit_753 = bit_722 & bit_725;
+  assign bit_754 = bit_729 ^ bit_741;
+  assign bit_755 = bit_754 ^ bit_753;
+  assign _0355_ = bit_729 & bit_741;
+  assign _0356_ = bit_754 & bit_753;
+  assign bit_756 = _0355_ | _0356_;
+  assign bit_757 = bit_742 ^ bit_744;
+  assign bit_758 = bit_757 ^ bit_756;
+  assign _0358_ = bit_742 & bit_744;
+  assign _0360_ = bit_757 & bit_756;
+  assign bit_759 = _0358_ | _0360_;
+  assign bit_760 = bit_745 ^ bit_747;
+  assign bit_761 = bit_760 ^ bit_759;
+  assign _0361_ = bit_745 & bit_747;
+  assign _0362_ = bit_760 & bit_759;
+  assign bit_762 = _0361_ | _0362_;
+  assign bit_763 = bit_748 ^ bit_750;
+  assign bit_764 = bit_763 ^ bit_762;
+  assign _0363_ = bit_748 & bit_750;
+  assign _0364_ = bit_763 & bit_762;
+  assign bit_765 = _0363_ | _0364_;
+  assign bit_766 = bit_736 ^ bit_751;
+  assign bit_767 = bit_766 ^ bit_765;
+  assign _0365_ = bit_736 & bit_751;
+  assign _0366_ = bit_766 & bit_765;
+  assign bit_768 = _0365_ | _0366_;
+  assign total0 = { _0038_, _0037_, _0036_, _0034_, _0033_, _0032_, _0031_, _0030_, signs[1] } + { _0047_, _0045_, _0044_, _0043_, _0042_, _0041_, _0040_, _0039_, signs[1] };
+  assign total1 = { _0055_, _0054_, _0053_, _0052_, _0051_, _0050_, _0049_, _0048_, signs[3] } + { _0064_, _0063_, _0062_, _0061_, _0060_, _0059_, _0058_, _0056_, signs[3] };
+  assign total2 = { _0073_, _0072_, _0071_, _0070_, _0069_, _0067_, _0066_, _0065_, signs[5] } + { _0082_, _0081_, _0080_, _0078_, _0077_, _0076_, _0075_, _0074_, signs[5] };
+  assign total3 = { _0091_, _0089_, _0088_, _0087_, _0086_, _0085_, _0084_, _0083_, signs[7] } + { _0099_, _0098_, _0097_, _0096_, _0095_, _0094_, _0093_, _0092_, signs[7] };
+  assign total4 = { _0108_, _0107_, _0106_, _0105_, _0104_, _0103_, _0102_, _0100_, signs[9] } + { _0118_, _0117_, _0116_, _0115_, _0114_, _0111_, _0110_, _0109_, signs[9] };
+  assign total5 = { _0127_, _0126_, _0125_, _0123_, _0122_, _0121_, _0120_, _0119_, signs[11] } + { _0136_, _0134_, _0133_, _0132_, _0131_, _0130_, _0129_, _0128_, signs[11] };
+  assign total6 = { _0003_, _0143_, _0142_, _0141_, _0140_, _0139_, _0138_, _0137_, signs[13] } + { _0011_, _0010_, _0009_, _0008_, _0007_, _0006_, _0005_, _0004_, signs[13] };
+  assign _0030_ = bit_1 ^ signs[0];
+  assign _0031_ = bit_32 ^ signs[0];
+  assign _0032_ = bit_35 ^ signs[0];
+  assign _0033_ = bit_38 ^ signs[0];
+  assign _0034_ = bit_41 ^ signs[0];
+  assign _0036_ = bit_44 ^ signs[0];
+  assign _0037_ = bit_47 ^ signs[0];
+  assign _0038_ = bit_48 ^ signs[0];
+  assign _0039_ = bit_49 ^ signs[1];
+  assign _0040_ = bit_80 ^ signs[1];
+  assign _0041_ = bit_83 ^ signs[1];
+  assign _0042_ = bit_86 ^ signs[1];
+  assign _0043_ = bit_89 ^ signs[1];
+  assign _0044_ = bit_92 ^ signs[1];
+  assign _0045_ = bit_95 ^ signs[1];
+  assign _0047_ = bit_96 ^ signs[1];
+  assign _0048_ = bit_97 ^ signs[2];
+  assign _0049_ = bit_128 ^ signs[2];
+  assign _0050_ = bit_131 ^ signs[2];
+  assign _0051_ = bit_134 ^ signs[2];
+  assign _0052_ = bit_137 ^ signs[2];
+  assign _0053_ = bit_140 ^ signs[2];
+  assign _0054_ = bit_143 ^ signs[2];
+  assign _0055_ = bit_144 ^ signs[2];
+  assign _0056_ = bit_145 ^ signs[3];
+  assign _0058_ = bit_176 ^ signs[3];
+  assign _0059_ = bit_179 ^ signs[3];
+  assign _0060_ = bit_182 ^ signs[3];
+  assign _0061_ = bit_185 ^ signs[3];
+  assign _0062_ = bit_188 ^ signs[3];
+  assign _0063_ = bit_191 ^ signs[3];
+  assign _0064_ = bit_192 ^ signs[3];
+  assign _0065_ = bit_193 ^ signs[4];
+  assign _0066_ = bit_224 ^ signs[4];
+  assign _0067_ = bit_227 ^ signs[4];
+  assign _0069_ = bit_230 ^ signs[4];
+  assign _0070_ = bit_233 ^ signs[4];
+  assign _0071_ = bit_236 ^ signs[4];
+  assign _0072_ = bit_239 ^ signs[4];
+  assign _0073_ = bit_240 ^ signs[4];
+  assign _0074_ = bit_241 ^ signs[5];
+  assign _0075_ = bit_272 ^ signs[5];
+  assign _0076_ = bit_275 ^ signs[5];
+  assign _0077_ = bit_278 ^ signs[5];
+  assign _0078_ = bit_281 ^ signs[5];
+  assign _0080_ = bit_284 ^ signs[5];
+  assign _0081_ = bit_287 ^ signs[5];
+  assign _0082_ = bit_288 ^ signs[5];
+  assign _0083_ = bit_289 ^ signs[6];
+  assign _0084_ = bit_320 ^ signs[6];
+  assign _0085_ = bit_323 ^ signs[6];
+  assign _0086_ = bit_326 ^ signs[6];
+  assign _0087_ = bit_329 ^ signs[6];
+  assign _0088_ = bit_332 ^ signs[6];
+  assign _0089_ = bit_335 ^ signs[6];
+  assign _0091_ = bit_336 ^ signs[6];
+  assign _0092_ = bit_337 ^ signs[7];
+  assign _0093_ = bit_368 ^ signs[7];
+  assign _0094_ = bit_371 ^ signs[7];
+  assign _0095_ = bit_374 ^ signs[7];
+  assign _0096_ = bit_377 ^ signs[7];
+  assign _0097_ = bit_380 ^ signs[7];
+  assign _0098_ = bit_383 ^ signs[7];
+  assign _0099_ = bit_384 ^ signs[7];
+  assign _0100_ = bit_385 ^ signs[8];
+  assign _0102_ = bit_416 ^ signs[8];
+  assign _0103_ = bit_419 ^ signs[8];
+  assign _0104_ = bit_422 ^ signs[8];
+  assign _0105_ = bit_425 ^ signs[8];
+  assign _0106_ = bit_428 ^ signs[8];
+  assign _0107_ = bit_431 ^ signs[8];
+  assign _0108_ = bit_432 ^ signs[8];
+  assign _0109_ = bit_433 ^ signs[9];
+  assign _0110_ = bit_464 ^ signs[9];
+  assign _0111_ = bit_467 ^ signs[9];
+  assign _0114_ = bit_470 ^ signs[9];
+  assign _0115_ = bit_473 ^ signs[9];
+  assign _0116_ = bit_476 ^ signs[9];
+  assign _0117_ = bit_479 ^ signs[9];
+  assign _0118_ = bit_480 ^ signs[9];
+  assign _0119_ = bit_481 ^ signs[10];
+  assign _0120_ = bit_512 ^ signs[10];
+  assign _0121_ = bit_515 ^ signs[10];
+  assign _0122_ = bit_518 ^ signs[10];
+  assign _0123_ = bit_521 ^ signs[10];
+  assign _0125_ = bit_524 ^ signs[10];
+  assign _0126_ = bit_527 ^ signs[10];
+  assign _0127_ = bit_528 ^ signs[10];
+  assign _0128_ = bit_529 ^ signs[11];
+  assign _0129_ = bit_560 ^ signs[11];
+  assign _0130_ = bit_563 ^ signs[11];
+  assign _0131_ = bit_566 ^ signs[11];
+  assign _0132_ = bit_569 ^ signs[11];
+  assign _0133_ = bit_572 ^ signs[11];
+  assign _0134_ = bit_575 ^ signs[11];
+  assign _0136_ = bit_576 ^ signs[11];
+  assign _0137_ = bit_577 ^ signs[12];
+  assign _0138_ = bit_608 ^ signs[12];
+  assign _0139_ = bit_611 ^ signs[12];
+  assign _0140_ = bit_614 ^ signs[12];
+  assign _0141_ = bit_617 ^ signs[12];
+  assign _0142_ = bit_620 ^ signs[12];
+  assign _0143_ = bit_623 ^ signs[12];
+  assign _0003_ = bit_624 ^ signs[12];
+  assign _0004_ = bit_625 ^ signs[13];
+  assign _0005_ = bit_656 ^ signs[13];
+  assign _0006_ = bit_659 ^ signs[13];
+  assign _0007_ = bit_662 ^ signs[13];
+  assign _0008_ = bit_665 ^ signs[13];
+  assign _0009_ = bit_668 ^ signs[13];
+  assign _0010_ = bit_671 ^ signs[13];
+  assign _0011_ = bit_672 ^ signs[13];
+  assign _0012_ = bit_673 ^ signs[14];
+  assign _0014_ = bit_704 ^ signs[14];
+  assign _0015_ = bit_707 ^ signs[14];
+  assign _0016_ = bit_710 ^ signs[14];
+  assign _0017_ = bit_713 ^ signs[14];
+  assign _0018_ = bit_716 ^ signs[14];
+  assign _0019_ = bit_719 ^ signs[14];
+  assign _0020_ = bit_720 ^ signs[14];
+  assign _0021_ = bit_721 ^ signs[15];
+  assign _0022_ = bit_752 ^ signs[15];
+  assign _0023_ = bit_755 ^ signs[15];
+  assign _0025_ = bit_758 ^ signs[15];
+  assign _0026_ = bit_761 ^ signs[15];
+  assign _0027_ = bit_764 ^ signs[15];
+  assign _0028_ = bit_767 ^ signs[15];
+  assign _0029_ = bit_768 ^ signs[15];
+  assign total7 = { _0020_, _0019_, _0018_, _0017_, _0016_, _0015_, _0014_, _0012_, signs[15] } + { _0029_, _0028_, _0027_, _0026_, _0025_, _0023_, _0022_, _0021_, signs[15] };
+  assign _0275_ = total0[9] ^ signs[0];
+  assign _0276_ = _0275_ ^ signs[1];
+  assign _0277_ = signs[0] & signs[1];
+  assign _0278_ = ~ total0[9];
+  assign _0279_ = signs[0] | signs[1];
+  assign _0281_ = _0278_ & _0279_;
+  assign _0282_ = _0277_ | _0281_;
+  assign _0284_ = w_micro[0] ? { _0282_, _0282_, _0276_, total0[8:1] } : { _0282_, _0276_, total0[8:1], signs[0] };
+  assign _0285_ = total1[9] ^ signs[2];
+  assign _0286_ = _0285_ ^ signs[3];
+  assign _0287_ = signs[2] & signs[3];
+  assign _0289_ = ~ total1[9];
+  assign _0290_ = signs[2] | signs[3];
+  assign _0291_ = _0289_ & _0290_;
+  assign _0292_ = _0287_ | _0291_;
+  assign _0294_ = w_micro[1] ? { _0292_, _0292_, _0286_, total1[8:1] } : { _0292_, _0286_, total1[8:1], signs[2] };
+  assign _0295_ = total2[9] ^ signs[4];
+  assign _0297_ = _0295_ ^ signs[5];
+  assign _0298_ = signs[4] & signs[5];
+  assign _0299_ = ~ total2[9];
+  assign _0300_ = signs[4] | signs[5];
+  assign _0301_ = _0299_ & _0300_;
+  assign _0302_ = _0298_ | _0301_;
+  assign _0305_ = w_micro[2] ? { _0302_, _0302_, _0297_, total2[8:1] } : { _0302_, _0297_, total2[8:1], signs[4] };
+  assign _0306_ = total3[9] ^ signs[6];
+  assign _0307_ = _0306_ ^ signs[7];
+  assign _0308_ = signs[6] & signs[7];
+  assign _0309_ = ~ total3[9];
+  assign _0310_ = signs[6] | signs[7];
+  assign _0311_ = _0309_ & _0310_;
+  assign _0312_ = _0308_ | _0311_;
+  assign _0315_ = w_micro[3] ? { _0312_, _0312_, _0307_, total3[8:1] } : { _0312_, _0307_, total3[8:1], signs[6] };
+  assign _0316_ = total4[9] ^ signs[8];
+  assign _0317_ = _0316_ ^ signs[9];
+  assign _0318_ = signs[8] & signs[9];
+  assign _0319_ = ~ total4[9];
+  assign _0320_ = signs[8] | signs[9];
+  assign _0321_ = _0319_ & _0320_;
+  assign _0322_ = _0318_ | _0321_;
+  assign _0326_ = w_micro[4] ? { _0322_, _0322_, _0317_, total4[8:1] } : { _0322_, _0317_, total4[8:1], signs[8] };
+  assign _0328_ = _0327_ ^ signs[11];
+  assign _0327_ = total5[9] ^ signs[10];
+  assign _0329_ = signs[10] & signs[11];
+  assign _0330_ = ~ total5[9];
+  assign _0331_ = signs[10] | signs[11];
+  assign _0333_ = _0330_ & _0331_;
+  assign _0334_ = _0329_ | _0333_;
+  assign _0336_ = w_micro[5] ? { _0334_, _0334_, _0328_, total5[8:1] } : { _0334_, _0328_, total5[8:1], signs[10] };
+  assign _0337_ = total6[9] ^ signs[12];
+  assign _0338_ = _0337_ ^ signs[13];
+  assign _0339_ = signs[12] & signs[13];
+  assign _0341_ = ~ total6[9];
+  assign _0342_ = signs[12] | signs[13];
+  assign _0343_ = _0341_ & _0342_;
+  assign _0344_ = _0339_ | _0343_;
+  assign _0346_ = w_micro[6] ? { _0344_, _0344_, _0338_, total6[8:1] } : { _0344_, _0338_, total6[8:1], signs[12] };
+  assign _0349_ = _0347_ ^ signs[15];
+  assign _0353_ = _0351_ & _0352_;
+  assign _0354_ = _0350_ | _0353_;
+  assign _0347_ = total7[9] ^ signs[14];
+  assign _0350_ = signs[14] & signs[15];
+  assign _0351_ = ~ total7[9];
+  assign _0352_ = signs[14] | signs[15];
+  assign _0357_ = w_micro[7] ? { _0354_, _0354_, _0349_, total7[8:1] } : { _0354_, _0349_, total7[8:1], signs[14] };
+  always @(posedge clk)
+    pairs <= { _0357_, _0346_, _0336_, _0326_, _0315_, _0305_, _0294_, _0284_ };
+  always @(posedge clk)
+    signs_1 <= { signs[14], signs[12], signs[10], signs[8], signs[6], signs[4], signs[2], signs[0] };
+endmodule
+
+module mixdit_engine_normalise (
+  input  wire        clk,
+  input  wire [8:0]  exponent,
+  input  wire        nan,
+  input  wire [15:0] high,
+  input  wire [7:0]  low,
+  output reg  [31:0] o = 32'd0
+);
+  wire [11:0] _000_;
+  wire _001_;
+  wire _002_;
+  wire _003_;
+  wire _004_;
+  wire _005_;
+  wire _006_;
+  wire _007_;
+  wire _008_;
+  wire _009_;
+  wire _010_;
+  wire _011_;
+  wire _012_;
+  wire _013_;
+  wire _014_;
+  wire [1:0] _015_;
+  wire _016_;
+  wire _017_;
+  wire _018_;
+  wire [2:0] _019_;
+  wire _020_;
+  wire _021_;
+  wire _022_;
+  wire _023_;
+  wire _024_;
+  wire _025_;
+  wire _026_;
+  wire _027_;
+  wire _028_;
+  wire _029_;
+  wire _030_;
+  wire _031_;
+  wire _032_;
+  wire _033_;
+  wire _034_;
+  wire _035_;
+  wire _036_;
+  wire _037_;
+  wire _038_;
+  wire _039_;
+  wire _040_;
+  wire _041_;
+  wire _042_;
+  wire _043_;
+  wire _044_;
+  wire _045_;
+  wire _046_;
+  wire [1:0] _047_;
+  wire [12:0] _048_;
+  wire _049_;
+  wire _050_;
+  wire [1:0] _051_;
+  wire [2:0] _052_;
+  wire [3:0] _053_;
+  wire _054_;
+  wire _055_;
+  wire _056_;
+  wire _057_;
+  wire _058_;
+  wire _059_;
+  wire _060_;
+  wire _061_;
+  wire _062_;
+  wire [11:0] _063_;
+  wire [20:0] _064_;
+  wire [20:0] _065_;
+  wire _066_;
+  wire _067_;
+  wire _068_;
+  wire [21:0] _069_;
+  wire [21:0] _070_;
+  wire [21:0] _071_;
+  wire [21:0] _072_;
+  wire [21:0] _073_;
+  wire _074_;
+  wire _075_;
+  wire _076_;
+  wire _077_;
+  wire _078_;
+  wire _079_;
+  wire _080_;
+  wire [22:0] _081_;
+  wire _082_;
+  wire _083_;
+  wire [11:0] _084_;
+  wire _085_;
+  wire _086_;
+  wire [7:0] _087_;
+  wire _088_;
+  wire _089_;
+  wire _090_;
+  wire [7:0] _091_;
+  wire _092_;
+  wire _093_;
+  wire _094_;
+  wire _095_;
+  wire [1:0] _096_;
+  wire [10:0] base;
+  reg [10:0] base_magnitude = 11'h000;
   wire [21:0] complement;
   wire [10:0] exponent_1;
-  wire [10:0] field;
-  reg is_nan = 1'h0;
-  reg [21:0] magnitude = 22'h000000;
-  wire [22:0] normal;
-  reg sign = 1'h0;
-  wire [31:0] word;
-  reg [4:0] zeros = 5'h00;
-  assign complement = { high[13:0], low } ^ { high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15] };
-  assign base_next = exponent + 11'h786;
-  assign _000_ = zeros[4] ? { magnitude[6:0], 16'h0000 } : { 1'h0, magnitude };
-  assign _001_ = zeros[3] ? { _000_[14:0], 8'h00 } : _000_;
-  assign _017_ = zeros[2] ? { _001_[18:0], 4'h0 } : _001_;
-  assign _019_ = zeros[1] ? { _017_[20:0], 2'h0 } : _017_;
-  assign normal = zeros[0] ? { _019_[21:0], 1'h0 } : _019_;
-  assign { _059_[11], field } = $signed(base) - $signed({ 1'h0, zeros });
-  assign { _060_[11], exponent_1 } = $signed(field) + $signed({ 1'h0, normal[22] });
-  assign _066_ = ~ normal[21];
-  assign _067_ = ~ normal[22];
-  assign _068_ = _066_ & _067_;
-  assign _069_ = $signed(exponent_1) <= $signed(1'h0);
-  assign _070_ = _068_ | _069_;
-  assign _071_ = $signed(exponent_1) >= $signed(9'h0ff);
-  assign _072_ = complement + high[15];
-  assign _064_ = _046_ & _063_;
-  assign _065_ = _039_ & _064_;
-  assign _023_ = _016_ & _004_;
-  assign _006_ = _004_ & _004_;
-  assign _003_ = _004_ ? _002_ : _002_;
-  assign _005_ = _006_ ? { _004_, _003_ } : { _004_, _003_ };
-  assign _018_ = _016_ ? _002_ : _014_;
-  assign _020_ = _009_ ? _010_ : _007_;
-  assign _021_ = _013_ ? { _016_, _018_ } : { _009_, _020_ };
-  assign _013_ = _009_ & _012_;
-  assign _022_ = _024_ ? { _006_, _005_ } : { _013_, _021_ };
-  assign _007_ = ~ complement[5];
-  assign _008_ = ~ complement[4];
-  assign _009_ = _007_ & _008_;
-  assign _010_ = ~ complement[3];
-  assign _011_ = ~ complement[2];
-  assign _012_ = _010_ & _011_;
-  assign _014_ = ~ complement[1];
-  assign _015_ = ~ complement[0];
-  assign _016_ = _014_ & _015_;
-  assign _002_ = ~ 1'h1;
-  assign _004_ = _002_ & _002_;
-  assign _024_ = _013_ & _023_;
-  assign _051_ = _049_ ? _050_ : _047_;
-  assign _052_ = _042_ ? _043_ : _040_;
-  assign _053_ = _046_ ? { _049_, _051_ } : { _042_, _052_ };
-  assign _046_ = _042_ & _045_;
-  assign _030_ = _028_ & _029_;
-  assign _031_ = _027_ & _030_;
-  assign _054_ = _034_ ? _035_ : _032_;
-  assign _034_ = _032_ & _033_;
-  assign _055_ = _027_ ? _028_ : _025_;
-  assign _027_ = _025_ & _026_;
-  assign _056_ = _031_ ? { _034_, _054_ } : { _027_, _055_ };
-  assign _057_ = _039_ ? { _046_, _053_ } : { _031_, _056_ };
-  assign _038_ = _034_ & _037_;
-  assign _039_ = _031_ & _038_;
-  assign _058_ = _065_ ? { _024_, _022_ } : { _039_, _057_ };
+  reg nan_magnitude = 1'h0;
+  reg nothing_magnitude = 1'h0;
+  reg [21:0] part_magnitude = 22'h000000;
+  reg repair_magnitude = 1'h0;
+  reg sign_magnitude = 1'h0;
+  reg [4:0] zeros_magnitude = 5'h00;
   assign _025_ = ~ complement[21];
   assign _026_ = ~ complement[20];
-  assign _028_ = ~ complement[19];
-  assign _029_ = ~ complement[18];
-  assign _032_ = ~ complement[17];
-  assign _033_ = ~ complement[16];
-  assign _035_ = ~ complement[15];
-  assign _036_ = ~ complement[14];
-  assign _037_ = _035_ & _036_;
-  assign _040_ = ~ complement[13];
-  assign _041_ = ~ complement[12];
-  assign _042_ = _040_ & _041_;
-  assign _043_ = ~ complement[11];
-  assign _044_ = ~ complement[10];
-  assign _045_ = _043_ & _044_;
-  assign _047_ = ~ complement[9];
-  assign _048_ = ~ complement[8];
-  assign _049_ = _047_ & _048_;
-  assign _050_ = ~ complement[7];
-  assign _061_ = ~ complement[6];
-  assign _062_ = _050_ & _061_;
-  assign _063_ = _049_ & _062_;
+  assign _027_ = _025_ & _026_;
+  assign _001_ = ~ complement[19];
+  assign _007_ = ~ complement[18];
+  assign _013_ = _001_ & _007_;
+  assign _016_ = _027_ & _013_;
+  assign _020_ = ~ complement[17];
+  assign _023_ = ~ complement[16];
+  assign _028_ = _020_ & _023_;
+  assign _029_ = ~ complement[15];
+  assign _030_ = ~ complement[14];
+  assign _031_ = _029_ & _030_;
+  assign _032_ = _028_ & _031_;
+  assign _034_ = ~ complement[13];
+  assign _035_ = ~ complement[12];
+  assign _036_ = _034_ & _035_;
+  assign _037_ = ~ complement[11];
+  assign _038_ = ~ complement[10];
+  assign _039_ = _037_ & _038_;
+  assign _040_ = _036_ & _039_;
+  assign _041_ = ~ complement[9];
+  assign _042_ = ~ complement[8];
+  assign _043_ = _041_ & _042_;
+  assign _044_ = ~ complement[7];
+  assign _054_ = ~ complement[6];
+  assign _055_ = _044_ & _054_;
+  assign _056_ = _043_ & _055_;
+  assign _057_ = _040_ & _056_;
+  assign _058_ = _033_ & _057_;
+  assign _059_ = ~ high[15];
+  assign _060_ = | complement;
+  assign _061_ = ~ _060_;
+  assign _062_ = _059_ & _061_;
+  assign _064_ = ~ complement[20:0];
+  assign _065_ = complement[21:1] & _064_;
+  assign _066_ = | _065_;
+  assign _067_ = ~ _066_;
+  assign _068_ = high[15] & _067_;
+  assign _071_ = zeros_magnitude[2] ? { _070_[17:0], 4'h0 } : _070_;
+  assign _070_ = zeros_magnitude[3] ? { _069_[13:0], 8'h00 } : _069_;
+  assign _077_ = _075_ | _076_;
+  assign _075_ = nothing_magnitude | _074_;
+  assign _081_ = { _073_[20:0], 2'h0 } & { _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_ };
+  assign _069_ = zeros_magnitude[4] ? { part_magnitude[5:0], 16'h0000 } : part_magnitude;
+  assign _072_ = zeros_magnitude[1] ? { _071_[19:0], 2'h0 } : _071_;
+  assign _073_ = zeros_magnitude[0] ? { _072_[20:0], 1'h0 } : _072_;
+  assign _079_ = ~ _078_;
+  assign _078_ = _077_ | nan_magnitude;
+  assign _085_ = _081_[22] | nan_magnitude;
+  assign _087_ = exponent_1[7:0] & { _079_, _079_, _079_, _079_, _079_, _079_, _079_, _079_ };
+  assign _089_ = _076_ & _088_;
+  assign _076_ = $signed(exponent_1) >= $signed(9'h0ff);
+  assign _088_ = ~ nothing_magnitude;
+  assign _090_ = nan_magnitude | _089_;
+  assign _091_ = _087_ | { _090_, _090_, _090_, _090_, _090_, _090_, _090_, _090_ };
+  assign _074_ = $signed(exponent_1) <= $signed(1'h0);
+  assign _092_ = ~ _075_;
+  assign _093_ = sign_magnitude & _092_;
+  assign _094_ = ~ nan_magnitude;
+  assign _095_ = _093_ & _094_;
   always @(posedge clk)
-    magnitude <= _072_[21:0];
+    part_magnitude <= { _084_[10:0], _063_[10:0] };
   always @(posedge clk)
-    zeros <= { _065_, _058_ };
+    sign_magnitude <= high[15];
   always @(posedge clk)
-    sign <= high[15];
+    zeros_magnitude <= { _058_, _053_ };
   always @(posedge clk)
-    base <= base_next;
+    nothing_magnitude <= _062_;
   always @(posedge clk)
-    is_nan <= nan;
+    nan_magnitude <= nan;
   always @(posedge clk)
-    o <= word;
-  assign _073_ = _071_ ? { sign, 31'h7f800000 } : { sign, exponent_1[7:0], normal[20:0], 2'h0 };
-  assign _074_ = _070_ ? 32'd0 : _073_;
-  assign word = is_nan ? 32'd2143289344 : _074_;
-  assign _060_[10:0] = exponent_1;
-  assign _059_[10:0] = field;
+    base_magnitude <= base;
+  always @(posedge clk)
+    repair_magnitude <= _068_;
+  always @(posedge clk)
+    o <= { _095_, _091_, _085_, _081_[21:0] };
+  assign complement = { high[13:0], low } ^ { high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15], high[15] };
+  assign base = exponent + 11'h786;
+  assign _000_ = $signed(base_magnitude) - $signed({ 1'h0, zeros_magnitude });
+  assign { _048_[12:11], exponent_1 } = $signed(_000_) + $signed({ 1'h0, repair_magnitude });
+  assign _063_ = complement[10:0] + high[15];
+  assign _080_ = & complement[10:0];
+  assign _082_ = high[15] & _080_;
+  assign _084_ = complement[21:11] + _082_;
+  assign _086_ = _021_ ? _006_ : _006_;
+  assign _096_ = _083_ ? { _021_, _086_ } : { _021_, _086_ };
+  assign _083_ = _021_ & _021_;
+  assign _008_ = _005_ ? _006_ : _003_;
+  assign _014_ = _011_ ? _012_ : _009_;
+  assign _015_ = _002_ ? { _005_, _008_ } : { _011_, _014_ };
+  assign _019_ = _024_ ? { _083_, _096_ } : { _002_, _015_ };
+  assign _009_ = ~ complement[5];
+  assign _010_ = ~ complement[4];
+  assign _011_ = _009_ & _010_;
+  assign _012_ = ~ complement[3];
+  assign _017_ = ~ complement[2];
+  assign _018_ = _012_ & _017_;
+  assign _002_ = _011_ & _018_;
+  assign _003_ = ~ complement[1];
+  assign _004_ = ~ complement[0];
+  assign _005_ = _003_ & _004_;
+  assign _006_ = ~ 1'h1;
+  assign _021_ = _006_ & _006_;
+  assign _022_ = _005_ & _021_;
+  assign _024_ = _002_ & _022_;
+  assign _033_ = _016_ & _032_;
+  assign _045_ = _043_ ? _044_ : _041_;
+  assign _046_ = _036_ ? _037_ : _034_;
+  assign _047_ = _040_ ? { _043_, _045_ } : { _036_, _046_ };
+  assign _049_ = _028_ ? _029_ : _020_;
+  assign _050_ = _027_ ? _001_ : _025_;
+  assign _051_ = _016_ ? { _028_, _049_ } : { _027_, _050_ };
+  assign _052_ = _033_ ? { _040_, _047_ } : { _016_, _051_ };
+  assign _053_ = _058_ ? { _024_, _019_ } : { _033_, _052_ };
+  assign _048_[10:0] = exponent_1;
 endmodule
 
 // Dot products of T interleaved outputs, one digit pass of one of them in each cycle.
@@ -1540,8 +4740,6 @@ module mixdit_engine (
   // Microexponents and shared exponent of W's block.
   input  wire [7:0]  w_micro,
   input  wire [7:0]  w_exponent,
-  // The digits that enter with it are those of the first of T outputs; W's digits are taken with it.
-  input  wire        step,
   // First pass of a block; shift of the running sum before this pass.
   input  wire        first,
   input  wire        shift,
@@ -1550,99 +4748,50 @@ module mixdit_engine (
   input  wire        end_,
   // Result of the engine below, FP32.
   input  wire [31:0] c,
-  // The input of that name a cycle later, for the engine to the right.
-  output reg  [79:0] a_next = 80'h00000000000000000000,
-  output reg  [7:0]  a_micro_next = 8'h00,
-  output reg  [7:0]  a_exponent_next = 8'h00,
-  // What the engine holds of W, for the engine below.
-  output reg  [79:0] w_next = 80'h00000000000000000000,
-  output reg  [7:0]  w_micro_next = 8'h00,
-  output reg  [7:0]  w_exponent_next = 8'h00,
-  output reg         step_next = 1'h0,
-  output reg         first_next = 1'h0,
-  output reg         shift_next = 1'h0,
-  output reg         start_next = 1'h0,
-  output reg         end_next = 1'h0,
   // Result chain, FP32: the accumulator in the cycle after end, otherwise c a cycle later.
   output reg  [31:0] c_next = 32'd0
 );
-  wire [31:0] _00_;
-  wire _01_;
-  wire _02_;
-  wire [79:0] _03_;
-  wire [7:0] _04_;
-  wire [7:0] _05_;
+  wire _0_;
+  wire _1_;
+  wire [31:0] _2_;
   wire [31:0] a_2;
   wire [31:0] b;
   wire [8:0] exponent;
-  reg exponent_step = 1'h0;
-  reg exponent_step_1 = 1'h0;
   wire [15:0] high;
   wire [7:0] low;
   wire nan;
-  wire [31:0] o;
-  wire [79:0] pairs;
+  wire [87:0] pairs;
   wire [7:0] signs;
-  assign _02_ = w_exponent_next == 8'hff;
-  assign nan = _01_ | _02_;
-  assign a_2 = start_next ? 32'd0 : o;
+  assign exponent = a_exponent + w_exponent;
+  assign _0_ = a_exponent == 8'hff;
+  assign _1_ = w_exponent == 8'hff;
+  assign nan = _0_ | _1_;
+  assign _2_ = end_ ? a_2 : c;
   always @(posedge clk)
-    a_next <= a;
-  always @(posedge clk)
-    a_micro_next <= a_micro;
-  always @(posedge clk)
-    a_exponent_next <= a_exponent;
-  always @(posedge clk)
-    step_next <= step;
-  always @(posedge clk)
-    first_next <= first;
-  always @(posedge clk)
-    shift_next <= shift;
-  always @(posedge clk)
-    start_next <= start;
-  always @(posedge clk)
-    end_next <= end_;
-  always @(posedge clk)
-    exponent_step_1 <= step_next;
-  always @(posedge clk)
-    exponent_step <= exponent_step_1;
-  always @(posedge clk)
-    w_next <= _03_;
-  always @(posedge clk)
-    w_micro_next <= _04_;
-  always @(posedge clk)
-    w_exponent_next <= _05_;
-  always @(posedge clk)
-    c_next <= _00_;
-  assign _00_ = end_next ? o : c;
-  assign exponent = a_exponent_next + w_exponent_next;
-  assign _01_ = a_exponent_next == 8'hff;
-  assign _05_ = exponent_step ? w_exponent : w_exponent_next;
-  assign _04_ = step_next ? w_micro : w_micro_next;
-  assign _03_ = step ? w : w_next;
+    c_next <= _2_;
   mixdit_engine_adder adder (
     .a(a_2),
     .b(b),
-    .clk(clk),
-    .o(o)
+    .clear(start),
+    .clk(clk)
   );
   mixdit_engine_block_sum block_sum (
-    .a_micro(a_micro_next),
+    .a_micro(a_micro),
     .clk(clk),
-    .first(first_next),
+    .first(first),
     .high(high),
     .low(low),
     .pairs(pairs),
-    .shift(shift_next),
-    .signs(signs),
-    .w_micro(w_micro_next)
+    .shift(shift),
+    .signs(signs)
   );
   mixdit_engine_lanes lanes (
-    .a(a_next),
+    .a(a),
     .clk(clk),
     .pairs(pairs),
     .signs_1(signs),
-    .w(w_next)
+    .w(w),
+    .w_micro(w_micro)
   );
   mixdit_engine_normalise normalise (
     .clk(clk),
@@ -1654,92 +4803,229 @@ module mixdit_engine (
   );
 endmodule
 
-// Tell the lanes of a segment when results come: R*T/drain cycles in a row from each end.
+// V x H dot engines that do the same pass of different outputs in the same cycle.
+module mixdit_cluster (
+  input  wire         clk,
+  // Operand of each row, the first row's in the lowest bits: digits and signs, microexponents, shared exponent.
+  input  wire [159:0] a,
+  input  wire [15:0]  a_micro,
+  input  wire [15:0]  a_exponent,
+  // Operand of each column. W's digits are taken with step.
+  input  wire [159:0] w,
+  input  wire [15:0]  w_micro,
+  input  wire [15:0]  w_exponent,
+  // The digits that enter with it are those of the first of T outputs.
+  input  wire         step,
+  // What the pass is, for all engines.
+  input  wire         first,
+  input  wire         shift,
+  input  wire         start,
+  input  wire         end_,
+  // Results of the cluster below, FP32: word v*H + h is that of row v, column h.
+  input  wire [127:0] c,
+  // The input of that name a cycle later, for the cluster to the right.
+  output reg  [159:0] a_next = 160'h0000000000000000000000000000000000000000,
+  output reg  [15:0]  a_micro_next = 16'h0000,
+  output reg  [15:0]  a_exponent_next = 16'h0000,
+  // What the cluster holds of W, for the cluster below.
+  output reg  [159:0] w_next = 160'h0000000000000000000000000000000000000000,
+  output reg  [15:0]  w_micro_next = 16'h0000,
+  output reg  [15:0]  w_exponent_next = 16'h0000,
+  output reg          step_next = 1'h0,
+  output reg          first_next = 1'h0,
+  output reg          shift_next = 1'h0,
+  output reg          start_next = 1'h0,
+  output reg          end_next = 1'h0,
+  // Result chains.
+  output wire [127:0] c_next
+);
+  wire [159:0] _00_;
+  wire [15:0] _01_;
+  wire [15:0] _02_;
+  wire [31:0] engine_0_0_c_next;
+  wire [31:0] engine_0_1_c_next;
+  wire [31:0] engine_1_0_c_next;
+  wire [31:0] engine_1_1_c_next;
+  reg step_2 = 1'h0;
+  reg step_3 = 1'h0;
+  always @(posedge clk)
+    end_next <= end_;
+  always @(posedge clk)
+    step_next <= step;
+  always @(posedge clk)
+    step_2 <= step_next;
+  always @(posedge clk)
+    step_3 <= step_2;
+  always @(posedge clk)
+    w_next <= _00_;
+  always @(posedge clk)
+    w_micro_next <= _01_;
+  always @(posedge clk)
+    w_exponent_next <= _02_;
+  always @(posedge clk)
+    a_next <= a;
+  always @(posedge clk)
+    a_micro_next <= a_micro;
+  always @(posedge clk)
+    a_exponent_next <= a_exponent;
+  always @(posedge clk)
+    first_next <= first;
+  always @(posedge clk)
+    shift_next <= shift;
+  always @(posedge clk)
+    start_next <= start;
+  assign _02_ = step_3 ? w_exponent : w_exponent_next;
+  assign _01_ = step ? w_micro : w_micro_next;
+  assign _00_ = step ? w : w_next;
+  mixdit_engine engine_0_0 (
+    .a(a_next[79:0]),
+    .a_exponent(a_exponent_next[7:0]),
+    .a_micro(a_micro_next[7:0]),
+    .c(c[31:0]),
+    .c_next(engine_0_0_c_next),
+    .clk(clk),
+    .end_(end_next),
+    .first(first_next),
+    .shift(shift_next),
+    .start(start_next),
+    .w(w_next[79:0]),
+    .w_exponent(w_exponent_next[7:0]),
+    .w_micro(w_micro_next[7:0])
+  );
+  mixdit_engine engine_0_1 (
+    .a(a_next[79:0]),
+    .a_exponent(a_exponent_next[7:0]),
+    .a_micro(a_micro_next[7:0]),
+    .c(c[63:32]),
+    .c_next(engine_0_1_c_next),
+    .clk(clk),
+    .end_(end_next),
+    .first(first_next),
+    .shift(shift_next),
+    .start(start_next),
+    .w(w_next[159:80]),
+    .w_exponent(w_exponent_next[15:8]),
+    .w_micro(w_micro_next[15:8])
+  );
+  mixdit_engine engine_1_0 (
+    .a(a_next[159:80]),
+    .a_exponent(a_exponent_next[15:8]),
+    .a_micro(a_micro_next[15:8]),
+    .c(c[95:64]),
+    .c_next(engine_1_0_c_next),
+    .clk(clk),
+    .end_(end_next),
+    .first(first_next),
+    .shift(shift_next),
+    .start(start_next),
+    .w(w_next[79:0]),
+    .w_exponent(w_exponent_next[7:0]),
+    .w_micro(w_micro_next[7:0])
+  );
+  mixdit_engine engine_1_1 (
+    .a(a_next[159:80]),
+    .a_exponent(a_exponent_next[15:8]),
+    .a_micro(a_micro_next[15:8]),
+    .c(c[127:96]),
+    .c_next(engine_1_1_c_next),
+    .clk(clk),
+    .end_(end_next),
+    .first(first_next),
+    .shift(shift_next),
+    .start(start_next),
+    .w(w_next[159:80]),
+    .w_exponent(w_exponent_next[15:8]),
+    .w_micro(w_micro_next[15:8])
+  );
+  assign c_next = { engine_1_1_c_next, engine_1_0_c_next, engine_0_1_c_next, engine_0_0_c_next };
+endmodule
+
+// Tell the lanes of a segment when results come: R*T/chains cycles in a row from each end.
 module mixdit_segment_writer (
   input  wire       clk,
   input  wire       rst,
   // Of the segment's top row, T cycles a tile.
   input  wire       end_,
-  // For the lane of the first column.
-  // {write: u1, address: u6}
+  // For the lane of the first column of clusters.
+  // {write: u1, address: u5}
   //   write: There is a word to write.
   //   address: Where.
-  output reg  [6:0] control = 7'h00
+  output reg  [5:0] control = 6'h00
 );
   wire _00_;
-  wire [4:0] _01_;
-  wire [6:0] _02_;
-  wire [3:0] _03_;
-  wire [6:0] _04_;
-  wire [5:0] _05_;
-  wire [3:0] _06_;
-  wire [3:0] _07_;
-  reg [3:0] remaining = 4'h0;
+  wire [3:0] _01_;
+  wire [5:0] _02_;
+  wire [2:0] _03_;
+  wire [5:0] _04_;
+  wire [4:0] _05_;
+  wire [2:0] _06_;
+  wire [2:0] _07_;
+  reg [2:0] remaining = 3'h0;
   wire writing;
   assign _01_ = remaining - 1'h1;
-  assign _02_ = control[6:1] + 1'h1;
+  assign _02_ = control[5:1] + 1'h1;
   always @(posedge clk)
     remaining <= _03_;
   always @(posedge clk)
     control <= _04_;
   assign writing = end_ | _00_;
   assign _00_ = remaining != 1'h0;
-  assign _05_ = control[0] ? _02_[5:0] : control[6:1];
-  assign _04_[6:1] = rst ? 6'h00 : _05_;
+  assign _05_ = control[0] ? _02_[4:0] : control[5:1];
+  assign _04_[5:1] = rst ? 5'h00 : _05_;
   assign _04_[0] = rst ? 1'h0 : writing;
-  assign _06_ = end_ ? 4'hf : remaining;
-  assign _07_ = _00_ ? _01_[3:0] : _06_;
-  assign _03_ = rst ? 4'h0 : _07_;
+  assign _06_ = end_ ? 3'h7 : remaining;
+  assign _07_ = _00_ ? _01_[2:0] : _06_;
+  assign _03_ = rst ? 3'h0 : _07_;
 endmodule
 
-// Result memory of one column in one segment.
+// Result memory of one column of clusters in one segment: an entry holds a word of each of its V x H chains.
 module mixdit_result_lane (
-  input  wire        clk,
-  input  wire        rst,
-  // From the engine at the top of the segment.
-  input  wire [31:0] c,
+  input  wire         clk,
+  input  wire         rst,
+  // From the cluster at the top of the segment: word v*H + h is that of row v, column h.
+  input  wire [127:0] c,
   // Of this lane, and the same a cycle later.
-  // {write: u1, address: u6}
+  // {write: u1, address: u5}
   //   write: There is a word to write.
   //   address: Where.
-  input  wire [6:0]  control,
-  // {write: u1, address: u6}
-  output reg  [6:0]  control_next = 7'h00,
-  // Read port; word stays without read.
-  input  wire        read,
-  input  wire [5:0]  read_address,
-  // FP32 word.
-  output wire [31:0] word
+  input  wire [5:0]   control,
+  // {write: u1, address: u5}
+  output reg  [5:0]   control_next = 6'h00,
+  // Read port; words stay without read.
+  input  wire         read,
+  input  wire [4:0]   read_address,
+  // FP32 words, as they came.
+  output wire [127:0] words
 );
-  wire [6:0] _0_;
-  reg [31:0] memory [63:0];
+  wire [5:0] _0_;
+  reg [127:0] memory [31:0];
   integer memory_i;
   initial
-    for (memory_i = 0; memory_i < 64; memory_i = memory_i + 1) memory[memory_i] = 32'd0;
+    for (memory_i = 0; memory_i < 32; memory_i = memory_i + 1) memory[memory_i] = 128'h00000000000000000000000000000000;
   always @(posedge clk) begin
     if (control_next[0])
-      memory[control_next[6:1]] <= c;
+      memory[control_next[5:1]] <= c;
   end
-  reg [31:0] _3_;
+  reg [127:0] _3_;
   always @(posedge clk) begin
     if (read) begin
       _3_ <= memory[read_address];
     end
   end
-  assign word = _3_;
+  assign words = _3_;
   always @(posedge clk)
     control_next <= _0_;
-  assign _0_ = rst ? 7'h00 : control;
+  assign _0_ = rst ? 6'h00 : control;
 endmodule
 
-// R x C engines, A from the left, W from the top, results out of the top of each segment.
+// R x C engines in clusters of V x H, A from the left, W from the top, results out of the top of each segment.
 module mixdit_array (
   input  wire         clk,
   input  wire         rst,
   // One-hot, bit t in cycle t of a step of the first row.
   input  wire [3:0]   phase,
   // A's control, taken with phase 0.
-  // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
   //   differ.
   //   low: Take the low digits.
@@ -1749,895 +5035,317 @@ module mixdit_array (
   //   shift: The running sum is shifted before this pass.
   //   start: The accumulators are cleared before this pass's products are added.
   //   end: The accumulators are complete after this pass.
-  input  wire [12:0]  a_control,
-  // Pointer of the last row, with one bit more than an address: all entries before it are free.
-  output wire [5:0]   a_oldest,
+  input  wire [11:0]  a_control,
+  // Pointer of the last row of clusters, with one bit more than an address: all entries before it are free.
+  output wire [4:0]   a_oldest,
   // W's control, the same for all T cycles from phase 0.
-  // {address: u4, low: u1, last: u1}
-  input  wire [5:0]   w_control,
-  // Pointer of the last column: all entries before it are free.
-  output wire [3:0]   w_oldest,
-  // Writes one block to each row's memory, and where.
+  // {address: u3, low: u1, last: u1}
+  input  wire [4:0]   w_control,
+  // Pointer of the last column of clusters: all entries before it are free.
+  output wire [2:0]   w_oldest,
+  // Writes one block of each row, and where.
   input  wire         a_write,
-  input  wire [4:0]   a_write_address,
+  input  wire [3:0]   a_write_address,
   // Blocks of rows 0 ... R-1, the first in the lowest bits. In a block: shared exponent in bits 0-7,
   // microexponents in bits 8-15, and from bit 16 the 16 elements, each its magnitude and, above it, its sign.
   // 4 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
   input  wire [575:0] a_blocks,
-  // Writes one block to each column's memory, and where.
+  // Writes one block of each column, and where.
   input  wire         w_write,
-  input  wire [2:0]   w_write_address,
+  input  wire [1:0]   w_write_address,
   // Blocks of columns 0 ... C-1, laid out as those of A.
   // 4 x {exponent: u8, micro: u8, elements: 16 x {magnitude: u7, sign: u1}}
   input  wire [575:0] w_blocks,
   // Reads all result lanes at this address.
   input  wire         read,
-  input  wire [5:0]   read_address,
-  // What was read, a cycle later: word g*C + c is that of segment g and column c, FP32.
-  // 4 x u32
-  output wire [127:0] words,
-  // A whole result beat has been written.
+  input  wire [4:0]   read_address,
+  // What was read, a cycle later: word s*C + c is that of chain s and column c, FP32.
+  // 8 x u32
+  output wire [255:0] words,
+  // A result of every chain and column has been written.
   output wire         commit
 );
-  wire [79:0] _00_;
-  wire [7:0] _01_;
-  wire [7:0] _02_;
-  wire _03_;
-  wire _04_;
-  wire _05_;
-  wire _06_;
-  wire _07_;
-  wire [79:0] _08_;
-  wire [7:0] _09_;
-  wire [7:0] _10_;
-  wire [7:0] _11_;
+  wire [159:0] _00_;
+  wire [15:0] _01_;
+  wire [15:0] _02_;
+  wire [159:0] _03_;
+  wire [15:0] _04_;
+  wire [15:0] _05_;
+  wire [159:0] _06_;
+  wire [15:0] _07_;
+  wire [15:0] _08_;
+  wire _09_;
+  wire _10_;
+  wire [15:0] _11_;
   wire _12_;
   wire _13_;
   wire _14_;
-  wire _15_;
+  wire [15:0] _15_;
   wire _16_;
-  wire [79:0] _17_;
-  wire [7:0] _18_;
-  wire [7:0] _19_;
-  wire [79:0] _20_;
-  wire [7:0] _21_;
-  wire [7:0] _22_;
-  wire [7:0] _23_;
-  wire [79:0] _24_;
-  wire [7:0] _25_;
-  wire [7:0] _26_;
-  wire [79:0] _27_;
-  wire [7:0] _28_;
-  wire [7:0] _29_;
-  wire [79:0] _30_;
-  wire [7:0] _31_;
-  wire [7:0] _32_;
-  wire _33_;
-  wire _34_;
-  wire _35_;
-  wire _36_;
-  wire _37_;
-  wire _38_;
-  wire _39_;
-  wire _40_;
-  wire _41_;
-  wire _42_;
-  wire [79:0] _43_;
-  wire [5:0] column_0_control_next;
-  wire [79:0] column_0_w;
-  wire [7:0] column_0_w_exponent;
-  wire [7:0] column_0_w_micro;
-  wire [5:0] column_1_control_next;
-  wire [79:0] column_1_w;
-  wire [7:0] column_1_w_exponent;
-  wire [7:0] column_1_w_micro;
-  wire [5:0] column_2_control_next;
-  wire [79:0] column_2_w;
-  wire [7:0] column_2_w_exponent;
-  wire [7:0] column_2_w_micro;
-  wire [5:0] column_3_control_next;
-  wire [79:0] column_3_w;
-  wire [7:0] column_3_w_exponent;
-  wire [7:0] column_3_w_micro;
-  wire [79:0] engine_0_0_a;
-  wire [7:0] engine_0_0_a_exponent;
-  wire [7:0] engine_0_0_a_exponent_next;
-  wire [7:0] engine_0_0_a_micro;
-  wire [7:0] engine_0_0_a_micro_next;
-  wire [79:0] engine_0_0_a_next;
-  wire [31:0] engine_0_0_c;
-  wire [31:0] engine_0_0_c_next;
-  wire engine_0_0_end_;
-  wire engine_0_0_end_next;
-  wire engine_0_0_first;
-  wire engine_0_0_first_next;
-  wire engine_0_0_shift;
-  wire engine_0_0_shift_next;
-  wire engine_0_0_start;
-  wire engine_0_0_start_next;
-  wire engine_0_0_step;
-  wire engine_0_0_step_next;
-  wire [7:0] engine_0_0_w_exponent_next;
-  wire [7:0] engine_0_0_w_micro_next;
-  wire [79:0] engine_0_0_w_next;
-  wire [7:0] engine_0_1_a_exponent_next;
-  wire [7:0] engine_0_1_a_micro_next;
-  wire [79:0] engine_0_1_a_next;
-  wire [31:0] engine_0_1_c;
-  wire [31:0] engine_0_1_c_next;
-  wire engine_0_1_end_next;
-  wire engine_0_1_first_next;
-  wire engine_0_1_shift_next;
-  wire engine_0_1_start_next;
-  wire engine_0_1_step_next;
-  wire [7:0] engine_0_1_w_exponent_next;
-  wire [7:0] engine_0_1_w_micro_next;
-  wire [79:0] engine_0_1_w_next;
-  wire [7:0] engine_0_2_a_exponent_next;
-  wire [7:0] engine_0_2_a_micro_next;
-  wire [79:0] engine_0_2_a_next;
-  wire [31:0] engine_0_2_c;
-  wire [31:0] engine_0_2_c_next;
-  wire engine_0_2_end_next;
-  wire engine_0_2_first_next;
-  wire engine_0_2_shift_next;
-  wire engine_0_2_start_next;
-  wire engine_0_2_step_next;
-  wire [7:0] engine_0_2_w_exponent_next;
-  wire [7:0] engine_0_2_w_micro_next;
-  wire [79:0] engine_0_2_w_next;
-  wire [31:0] engine_0_3_c;
-  wire [31:0] engine_0_3_c_next;
-  wire [7:0] engine_0_3_w_exponent_next;
-  wire [7:0] engine_0_3_w_micro_next;
-  wire [79:0] engine_0_3_w_next;
-  wire [79:0] engine_1_0_a;
-  wire [7:0] engine_1_0_a_exponent;
-  wire [7:0] engine_1_0_a_exponent_next;
-  wire [7:0] engine_1_0_a_micro;
-  wire [7:0] engine_1_0_a_micro_next;
-  wire [79:0] engine_1_0_a_next;
-  wire [31:0] engine_1_0_c;
-  wire engine_1_0_end_;
-  wire engine_1_0_end_next;
-  wire engine_1_0_first;
-  wire engine_1_0_first_next;
-  wire engine_1_0_shift;
-  wire engine_1_0_shift_next;
-  wire engine_1_0_start;
-  wire engine_1_0_start_next;
-  wire engine_1_0_step;
-  wire engine_1_0_step_next;
-  wire [7:0] engine_1_0_w_exponent_next;
-  wire [7:0] engine_1_0_w_micro_next;
-  wire [79:0] engine_1_0_w_next;
-  wire [7:0] engine_1_1_a_exponent_next;
-  wire [7:0] engine_1_1_a_micro_next;
-  wire [79:0] engine_1_1_a_next;
-  wire [31:0] engine_1_1_c;
-  wire engine_1_1_end_next;
-  wire engine_1_1_first_next;
-  wire engine_1_1_shift_next;
-  wire engine_1_1_start_next;
-  wire engine_1_1_step_next;
-  wire [7:0] engine_1_1_w_exponent_next;
-  wire [7:0] engine_1_1_w_micro_next;
-  wire [79:0] engine_1_1_w_next;
-  wire [7:0] engine_1_2_a_exponent_next;
-  wire [7:0] engine_1_2_a_micro_next;
-  wire [79:0] engine_1_2_a_next;
-  wire [31:0] engine_1_2_c;
-  wire engine_1_2_end_next;
-  wire engine_1_2_first_next;
-  wire engine_1_2_shift_next;
-  wire engine_1_2_start_next;
-  wire engine_1_2_step_next;
-  wire [7:0] engine_1_2_w_exponent_next;
-  wire [7:0] engine_1_2_w_micro_next;
-  wire [79:0] engine_1_2_w_next;
-  wire [31:0] engine_1_3_c;
-  wire [7:0] engine_1_3_w_exponent_next;
-  wire [7:0] engine_1_3_w_micro_next;
-  wire [79:0] engine_1_3_w_next;
-  wire [79:0] engine_2_0_a;
-  wire [7:0] engine_2_0_a_exponent;
-  wire [7:0] engine_2_0_a_exponent_next;
-  wire [7:0] engine_2_0_a_micro;
-  wire [7:0] engine_2_0_a_micro_next;
-  wire [79:0] engine_2_0_a_next;
-  wire [31:0] engine_2_0_c;
-  wire engine_2_0_end_;
-  wire engine_2_0_end_next;
-  wire engine_2_0_first;
-  wire engine_2_0_first_next;
-  wire engine_2_0_shift;
-  wire engine_2_0_shift_next;
-  wire engine_2_0_start;
-  wire engine_2_0_start_next;
-  wire engine_2_0_step;
-  wire engine_2_0_step_next;
-  wire [7:0] engine_2_0_w_exponent_next;
-  wire [7:0] engine_2_0_w_micro_next;
-  wire [79:0] engine_2_0_w_next;
-  wire [7:0] engine_2_1_a_exponent_next;
-  wire [7:0] engine_2_1_a_micro_next;
-  wire [79:0] engine_2_1_a_next;
-  wire [31:0] engine_2_1_c;
-  wire engine_2_1_end_next;
-  wire engine_2_1_first_next;
-  wire engine_2_1_shift_next;
-  wire engine_2_1_start_next;
-  wire engine_2_1_step_next;
-  wire [7:0] engine_2_1_w_exponent_next;
-  wire [7:0] engine_2_1_w_micro_next;
-  wire [79:0] engine_2_1_w_next;
-  wire [7:0] engine_2_2_a_exponent_next;
-  wire [7:0] engine_2_2_a_micro_next;
-  wire [79:0] engine_2_2_a_next;
-  wire [31:0] engine_2_2_c;
-  wire engine_2_2_end_next;
-  wire engine_2_2_first_next;
-  wire engine_2_2_shift_next;
-  wire engine_2_2_start_next;
-  wire engine_2_2_step_next;
-  wire [7:0] engine_2_2_w_exponent_next;
-  wire [7:0] engine_2_2_w_micro_next;
-  wire [79:0] engine_2_2_w_next;
-  wire [31:0] engine_2_3_c;
-  wire [7:0] engine_2_3_w_exponent_next;
-  wire [7:0] engine_2_3_w_micro_next;
-  wire [79:0] engine_2_3_w_next;
-  wire [79:0] engine_3_0_a;
-  wire [7:0] engine_3_0_a_exponent;
-  wire [7:0] engine_3_0_a_exponent_next;
-  wire [7:0] engine_3_0_a_micro;
-  wire [7:0] engine_3_0_a_micro_next;
-  wire [79:0] engine_3_0_a_next;
-  wire engine_3_0_end_;
-  wire engine_3_0_end_next;
-  wire engine_3_0_first;
-  wire engine_3_0_first_next;
-  wire engine_3_0_shift;
-  wire engine_3_0_shift_next;
-  wire engine_3_0_start;
-  wire engine_3_0_start_next;
-  wire engine_3_0_step;
-  wire engine_3_0_step_next;
-  wire [7:0] engine_3_1_a_exponent_next;
-  wire [7:0] engine_3_1_a_micro_next;
-  wire [79:0] engine_3_1_a_next;
-  wire engine_3_1_end_next;
-  wire engine_3_1_first_next;
-  wire engine_3_1_shift_next;
-  wire engine_3_1_start_next;
-  wire engine_3_1_step_next;
-  wire [7:0] engine_3_2_a_exponent_next;
-  wire [7:0] engine_3_2_a_micro_next;
-  wire [79:0] engine_3_2_a_next;
-  wire engine_3_2_end_next;
-  wire engine_3_2_first_next;
-  wire engine_3_2_shift_next;
-  wire engine_3_2_start_next;
-  wire engine_3_2_step_next;
-  wire [6:0] lane_0_0_control;
-  wire [6:0] lane_0_0_control_next;
-  wire [31:0] lane_0_0_word;
-  wire [6:0] lane_0_1_control_next;
-  wire [31:0] lane_0_1_word;
-  wire [6:0] lane_0_2_control_next;
-  wire [31:0] lane_0_2_word;
-  wire [6:0] lane_0_3_control_next;
-  wire [31:0] lane_0_3_word;
-  wire [12:0] row_0_control_next;
-  wire [12:0] row_1_control_next;
-  wire [12:0] row_2_control_next;
-  wire [12:0] row_3_control_next;
+  wire _17_;
+  wire _18_;
+  wire _19_;
+  wire _20_;
+  wire [159:0] _21_;
+  wire [159:0] cluster_0_0_a;
+  wire [15:0] cluster_0_0_a_exponent;
+  wire [15:0] cluster_0_0_a_exponent_next;
+  wire [15:0] cluster_0_0_a_micro;
+  wire [15:0] cluster_0_0_a_micro_next;
+  wire [159:0] cluster_0_0_a_next;
+  wire [127:0] cluster_0_0_c;
+  wire [127:0] cluster_0_0_c_next;
+  wire cluster_0_0_end_;
+  wire cluster_0_0_end_next;
+  wire cluster_0_0_first;
+  wire cluster_0_0_first_next;
+  wire cluster_0_0_shift;
+  wire cluster_0_0_shift_next;
+  wire cluster_0_0_start;
+  wire cluster_0_0_start_next;
+  wire cluster_0_0_step;
+  wire cluster_0_0_step_next;
+  wire [159:0] cluster_0_0_w;
+  wire [15:0] cluster_0_0_w_exponent;
+  wire [15:0] cluster_0_0_w_exponent_next;
+  wire [15:0] cluster_0_0_w_micro;
+  wire [15:0] cluster_0_0_w_micro_next;
+  wire [159:0] cluster_0_0_w_next;
+  wire [127:0] cluster_0_1_c;
+  wire [127:0] cluster_0_1_c_next;
+  wire [159:0] cluster_0_1_w;
+  wire [15:0] cluster_0_1_w_exponent;
+  wire [15:0] cluster_0_1_w_exponent_next;
+  wire [15:0] cluster_0_1_w_micro;
+  wire [15:0] cluster_0_1_w_micro_next;
+  wire [159:0] cluster_0_1_w_next;
+  wire [159:0] cluster_1_0_a;
+  wire [15:0] cluster_1_0_a_exponent;
+  wire [15:0] cluster_1_0_a_exponent_next;
+  wire [15:0] cluster_1_0_a_micro;
+  wire [15:0] cluster_1_0_a_micro_next;
+  wire [159:0] cluster_1_0_a_next;
+  wire cluster_1_0_end_;
+  wire cluster_1_0_end_next;
+  wire cluster_1_0_first;
+  wire cluster_1_0_first_next;
+  wire cluster_1_0_shift;
+  wire cluster_1_0_shift_next;
+  wire cluster_1_0_start;
+  wire cluster_1_0_start_next;
+  wire cluster_1_0_step;
+  wire cluster_1_0_step_next;
+  wire [4:0] column_0_control_next;
+  wire [4:0] column_1_control_next;
+  wire [5:0] lane_0_0_control;
+  wire [5:0] lane_0_0_control_next;
+  wire [127:0] lane_0_0_words;
+  wire [5:0] lane_0_1_control_next;
+  wire [127:0] lane_0_1_words;
+  wire [11:0] row_0_control_next;
+  wire [11:0] row_1_control_next;
+  mixdit_cluster cluster_0_0 (
+    .a(cluster_0_0_a),
+    .a_exponent(cluster_0_0_a_exponent),
+    .a_exponent_next(cluster_0_0_a_exponent_next),
+    .a_micro(cluster_0_0_a_micro),
+    .a_micro_next(cluster_0_0_a_micro_next),
+    .a_next(cluster_0_0_a_next),
+    .c(cluster_0_0_c),
+    .c_next(cluster_0_0_c_next),
+    .clk(clk),
+    .end_(cluster_0_0_end_),
+    .end_next(cluster_0_0_end_next),
+    .first(cluster_0_0_first),
+    .first_next(cluster_0_0_first_next),
+    .shift(cluster_0_0_shift),
+    .shift_next(cluster_0_0_shift_next),
+    .start(cluster_0_0_start),
+    .start_next(cluster_0_0_start_next),
+    .step(cluster_0_0_step),
+    .step_next(cluster_0_0_step_next),
+    .w(cluster_0_0_w),
+    .w_exponent(cluster_0_0_w_exponent),
+    .w_exponent_next(cluster_0_0_w_exponent_next),
+    .w_micro(cluster_0_0_w_micro),
+    .w_micro_next(cluster_0_0_w_micro_next),
+    .w_next(cluster_0_0_w_next)
+  );
+  mixdit_cluster cluster_0_1 (
+    .a(cluster_0_0_a_next),
+    .a_exponent(cluster_0_0_a_exponent_next),
+    .a_exponent_next(_15_),
+    .a_micro(cluster_0_0_a_micro_next),
+    .a_micro_next(_11_),
+    .a_next(_00_),
+    .c(cluster_0_1_c),
+    .c_next(cluster_0_1_c_next),
+    .clk(clk),
+    .end_(cluster_0_0_end_next),
+    .end_next(_20_),
+    .first(cluster_0_0_first_next),
+    .first_next(_17_),
+    .shift(cluster_0_0_shift_next),
+    .shift_next(_18_),
+    .start(cluster_0_0_start_next),
+    .start_next(_19_),
+    .step(cluster_0_0_step_next),
+    .step_next(_16_),
+    .w(cluster_0_1_w),
+    .w_exponent(cluster_0_1_w_exponent),
+    .w_exponent_next(cluster_0_1_w_exponent_next),
+    .w_micro(cluster_0_1_w_micro),
+    .w_micro_next(cluster_0_1_w_micro_next),
+    .w_next(cluster_0_1_w_next)
+  );
+  mixdit_cluster cluster_1_0 (
+    .a(cluster_1_0_a),
+    .a_exponent(cluster_1_0_a_exponent),
+    .a_exponent_next(cluster_1_0_a_exponent_next),
+    .a_micro(cluster_1_0_a_micro),
+    .a_micro_next(cluster_1_0_a_micro_next),
+    .a_next(cluster_1_0_a_next),
+    .c(128'h00000000000000000000000000000000),
+    .c_next(cluster_0_0_c),
+    .clk(clk),
+    .end_(cluster_1_0_end_),
+    .end_next(cluster_1_0_end_next),
+    .first(cluster_1_0_first),
+    .first_next(cluster_1_0_first_next),
+    .shift(cluster_1_0_shift),
+    .shift_next(cluster_1_0_shift_next),
+    .start(cluster_1_0_start),
+    .start_next(cluster_1_0_start_next),
+    .step(cluster_1_0_step),
+    .step_next(cluster_1_0_step_next),
+    .w(cluster_0_0_w_next),
+    .w_exponent(cluster_0_0_w_exponent_next),
+    .w_exponent_next(_02_),
+    .w_micro(cluster_0_0_w_micro_next),
+    .w_micro_next(_01_),
+    .w_next(_21_)
+  );
+  mixdit_cluster cluster_1_1 (
+    .a(cluster_1_0_a_next),
+    .a_exponent(cluster_1_0_a_exponent_next),
+    .a_exponent_next(_05_),
+    .a_micro(cluster_1_0_a_micro_next),
+    .a_micro_next(_04_),
+    .a_next(_03_),
+    .c(128'h00000000000000000000000000000000),
+    .c_next(cluster_0_1_c),
+    .clk(clk),
+    .end_(cluster_1_0_end_next),
+    .end_next(_14_),
+    .first(cluster_1_0_first_next),
+    .first_next(_10_),
+    .shift(cluster_1_0_shift_next),
+    .shift_next(_12_),
+    .start(cluster_1_0_start_next),
+    .start_next(_13_),
+    .step(cluster_1_0_step_next),
+    .step_next(_09_),
+    .w(cluster_0_1_w_next),
+    .w_exponent(cluster_0_1_w_exponent_next),
+    .w_exponent_next(_08_),
+    .w_micro(cluster_0_1_w_micro_next),
+    .w_micro_next(_07_),
+    .w_next(_06_)
+  );
   mixdit_column_feeder column_0 (
     .clk(clk),
     .control(w_control),
     .control_next(column_0_control_next),
     .rst(rst),
-    .w(column_0_w),
-    .w_exponent(column_0_w_exponent),
-    .w_micro(column_0_w_micro),
+    .w(cluster_0_0_w),
+    .w_exponent(cluster_0_0_w_exponent),
+    .w_micro(cluster_0_0_w_micro),
     .write(w_write),
     .write_address(w_write_address),
-    .write_block(w_blocks[143:0])
+    .write_blocks(w_blocks[287:0])
   );
   mixdit_column_feeder column_1 (
     .clk(clk),
     .control(column_0_control_next),
     .control_next(column_1_control_next),
     .rst(rst),
-    .w(column_1_w),
-    .w_exponent(column_1_w_exponent),
-    .w_micro(column_1_w_micro),
+    .w(cluster_0_1_w),
+    .w_exponent(cluster_0_1_w_exponent),
+    .w_micro(cluster_0_1_w_micro),
     .write(w_write),
     .write_address(w_write_address),
-    .write_block(w_blocks[287:144])
-  );
-  mixdit_column_feeder column_2 (
-    .clk(clk),
-    .control(column_1_control_next),
-    .control_next(column_2_control_next),
-    .rst(rst),
-    .w(column_2_w),
-    .w_exponent(column_2_w_exponent),
-    .w_micro(column_2_w_micro),
-    .write(w_write),
-    .write_address(w_write_address),
-    .write_block(w_blocks[431:288])
-  );
-  mixdit_column_feeder column_3 (
-    .clk(clk),
-    .control(column_2_control_next),
-    .control_next(column_3_control_next),
-    .rst(rst),
-    .w(column_3_w),
-    .w_exponent(column_3_w_exponent),
-    .w_micro(column_3_w_micro),
-    .write(w_write),
-    .write_address(w_write_address),
-    .write_block(w_blocks[575:432])
-  );
-  mixdit_engine engine_0_0 (
-    .a(engine_0_0_a),
-    .a_exponent(engine_0_0_a_exponent),
-    .a_exponent_next(engine_0_0_a_exponent_next),
-    .a_micro(engine_0_0_a_micro),
-    .a_micro_next(engine_0_0_a_micro_next),
-    .a_next(engine_0_0_a_next),
-    .c(engine_0_0_c),
-    .c_next(engine_0_0_c_next),
-    .clk(clk),
-    .end_(engine_0_0_end_),
-    .end_next(engine_0_0_end_next),
-    .first(engine_0_0_first),
-    .first_next(engine_0_0_first_next),
-    .shift(engine_0_0_shift),
-    .shift_next(engine_0_0_shift_next),
-    .start(engine_0_0_start),
-    .start_next(engine_0_0_start_next),
-    .step(engine_0_0_step),
-    .step_next(engine_0_0_step_next),
-    .w(column_0_w),
-    .w_exponent(column_0_w_exponent),
-    .w_exponent_next(engine_0_0_w_exponent_next),
-    .w_micro(column_0_w_micro),
-    .w_micro_next(engine_0_0_w_micro_next),
-    .w_next(engine_0_0_w_next)
-  );
-  mixdit_engine engine_0_1 (
-    .a(engine_0_0_a_next),
-    .a_exponent(engine_0_0_a_exponent_next),
-    .a_exponent_next(engine_0_1_a_exponent_next),
-    .a_micro(engine_0_0_a_micro_next),
-    .a_micro_next(engine_0_1_a_micro_next),
-    .a_next(engine_0_1_a_next),
-    .c(engine_0_1_c),
-    .c_next(engine_0_1_c_next),
-    .clk(clk),
-    .end_(engine_0_0_end_next),
-    .end_next(engine_0_1_end_next),
-    .first(engine_0_0_first_next),
-    .first_next(engine_0_1_first_next),
-    .shift(engine_0_0_shift_next),
-    .shift_next(engine_0_1_shift_next),
-    .start(engine_0_0_start_next),
-    .start_next(engine_0_1_start_next),
-    .step(engine_0_0_step_next),
-    .step_next(engine_0_1_step_next),
-    .w(column_1_w),
-    .w_exponent(column_1_w_exponent),
-    .w_exponent_next(engine_0_1_w_exponent_next),
-    .w_micro(column_1_w_micro),
-    .w_micro_next(engine_0_1_w_micro_next),
-    .w_next(engine_0_1_w_next)
-  );
-  mixdit_engine engine_0_2 (
-    .a(engine_0_1_a_next),
-    .a_exponent(engine_0_1_a_exponent_next),
-    .a_exponent_next(engine_0_2_a_exponent_next),
-    .a_micro(engine_0_1_a_micro_next),
-    .a_micro_next(engine_0_2_a_micro_next),
-    .a_next(engine_0_2_a_next),
-    .c(engine_0_2_c),
-    .c_next(engine_0_2_c_next),
-    .clk(clk),
-    .end_(engine_0_1_end_next),
-    .end_next(engine_0_2_end_next),
-    .first(engine_0_1_first_next),
-    .first_next(engine_0_2_first_next),
-    .shift(engine_0_1_shift_next),
-    .shift_next(engine_0_2_shift_next),
-    .start(engine_0_1_start_next),
-    .start_next(engine_0_2_start_next),
-    .step(engine_0_1_step_next),
-    .step_next(engine_0_2_step_next),
-    .w(column_2_w),
-    .w_exponent(column_2_w_exponent),
-    .w_exponent_next(engine_0_2_w_exponent_next),
-    .w_micro(column_2_w_micro),
-    .w_micro_next(engine_0_2_w_micro_next),
-    .w_next(engine_0_2_w_next)
-  );
-  mixdit_engine engine_0_3 (
-    .a(engine_0_2_a_next),
-    .a_exponent(engine_0_2_a_exponent_next),
-    .a_exponent_next(_22_),
-    .a_micro(engine_0_2_a_micro_next),
-    .a_micro_next(_11_),
-    .a_next(_00_),
-    .c(engine_0_3_c),
-    .c_next(engine_0_3_c_next),
-    .clk(clk),
-    .end_(engine_0_2_end_next),
-    .end_next(_42_),
-    .first(engine_0_2_first_next),
-    .first_next(_39_),
-    .shift(engine_0_2_shift_next),
-    .shift_next(_40_),
-    .start(engine_0_2_start_next),
-    .start_next(_41_),
-    .step(engine_0_2_step_next),
-    .step_next(_33_),
-    .w(column_3_w),
-    .w_exponent(column_3_w_exponent),
-    .w_exponent_next(engine_0_3_w_exponent_next),
-    .w_micro(column_3_w_micro),
-    .w_micro_next(engine_0_3_w_micro_next),
-    .w_next(engine_0_3_w_next)
-  );
-  mixdit_engine engine_1_0 (
-    .a(engine_1_0_a),
-    .a_exponent(engine_1_0_a_exponent),
-    .a_exponent_next(engine_1_0_a_exponent_next),
-    .a_micro(engine_1_0_a_micro),
-    .a_micro_next(engine_1_0_a_micro_next),
-    .a_next(engine_1_0_a_next),
-    .c(engine_1_0_c),
-    .c_next(engine_0_0_c),
-    .clk(clk),
-    .end_(engine_1_0_end_),
-    .end_next(engine_1_0_end_next),
-    .first(engine_1_0_first),
-    .first_next(engine_1_0_first_next),
-    .shift(engine_1_0_shift),
-    .shift_next(engine_1_0_shift_next),
-    .start(engine_1_0_start),
-    .start_next(engine_1_0_start_next),
-    .step(engine_1_0_step),
-    .step_next(engine_1_0_step_next),
-    .w(engine_0_0_w_next),
-    .w_exponent(engine_0_0_w_exponent_next),
-    .w_exponent_next(engine_1_0_w_exponent_next),
-    .w_micro(engine_0_0_w_micro_next),
-    .w_micro_next(engine_1_0_w_micro_next),
-    .w_next(engine_1_0_w_next)
-  );
-  mixdit_engine engine_1_1 (
-    .a(engine_1_0_a_next),
-    .a_exponent(engine_1_0_a_exponent_next),
-    .a_exponent_next(engine_1_1_a_exponent_next),
-    .a_micro(engine_1_0_a_micro_next),
-    .a_micro_next(engine_1_1_a_micro_next),
-    .a_next(engine_1_1_a_next),
-    .c(engine_1_1_c),
-    .c_next(engine_0_1_c),
-    .clk(clk),
-    .end_(engine_1_0_end_next),
-    .end_next(engine_1_1_end_next),
-    .first(engine_1_0_first_next),
-    .first_next(engine_1_1_first_next),
-    .shift(engine_1_0_shift_next),
-    .shift_next(engine_1_1_shift_next),
-    .start(engine_1_0_start_next),
-    .start_next(engine_1_1_start_next),
-    .step(engine_1_0_step_next),
-    .step_next(engine_1_1_step_next),
-    .w(engine_0_1_w_next),
-    .w_exponent(engine_0_1_w_exponent_next),
-    .w_exponent_next(engine_1_1_w_exponent_next),
-    .w_micro(engine_0_1_w_micro_next),
-    .w_micro_next(engine_1_1_w_micro_next),
-    .w_next(engine_1_1_w_next)
-  );
-  mixdit_engine engine_1_2 (
-    .a(engine_1_1_a_next),
-    .a_exponent(engine_1_1_a_exponent_next),
-    .a_exponent_next(engine_1_2_a_exponent_next),
-    .a_micro(engine_1_1_a_micro_next),
-    .a_micro_next(engine_1_2_a_micro_next),
-    .a_next(engine_1_2_a_next),
-    .c(engine_1_2_c),
-    .c_next(engine_0_2_c),
-    .clk(clk),
-    .end_(engine_1_1_end_next),
-    .end_next(engine_1_2_end_next),
-    .first(engine_1_1_first_next),
-    .first_next(engine_1_2_first_next),
-    .shift(engine_1_1_shift_next),
-    .shift_next(engine_1_2_shift_next),
-    .start(engine_1_1_start_next),
-    .start_next(engine_1_2_start_next),
-    .step(engine_1_1_step_next),
-    .step_next(engine_1_2_step_next),
-    .w(engine_0_2_w_next),
-    .w_exponent(engine_0_2_w_exponent_next),
-    .w_exponent_next(engine_1_2_w_exponent_next),
-    .w_micro(engine_0_2_w_micro_next),
-    .w_micro_next(engine_1_2_w_micro_next),
-    .w_next(engine_1_2_w_next)
-  );
-  mixdit_engine engine_1_3 (
-    .a(engine_1_2_a_next),
-    .a_exponent(engine_1_2_a_exponent_next),
-    .a_exponent_next(_02_),
-    .a_micro(engine_1_2_a_micro_next),
-    .a_micro_next(_01_),
-    .a_next(_43_),
-    .c(engine_1_3_c),
-    .c_next(engine_0_3_c),
-    .clk(clk),
-    .end_(engine_1_2_end_next),
-    .end_next(_07_),
-    .first(engine_1_2_first_next),
-    .first_next(_04_),
-    .shift(engine_1_2_shift_next),
-    .shift_next(_05_),
-    .start(engine_1_2_start_next),
-    .start_next(_06_),
-    .step(engine_1_2_step_next),
-    .step_next(_03_),
-    .w(engine_0_3_w_next),
-    .w_exponent(engine_0_3_w_exponent_next),
-    .w_exponent_next(engine_1_3_w_exponent_next),
-    .w_micro(engine_0_3_w_micro_next),
-    .w_micro_next(engine_1_3_w_micro_next),
-    .w_next(engine_1_3_w_next)
-  );
-  mixdit_engine engine_2_0 (
-    .a(engine_2_0_a),
-    .a_exponent(engine_2_0_a_exponent),
-    .a_exponent_next(engine_2_0_a_exponent_next),
-    .a_micro(engine_2_0_a_micro),
-    .a_micro_next(engine_2_0_a_micro_next),
-    .a_next(engine_2_0_a_next),
-    .c(engine_2_0_c),
-    .c_next(engine_1_0_c),
-    .clk(clk),
-    .end_(engine_2_0_end_),
-    .end_next(engine_2_0_end_next),
-    .first(engine_2_0_first),
-    .first_next(engine_2_0_first_next),
-    .shift(engine_2_0_shift),
-    .shift_next(engine_2_0_shift_next),
-    .start(engine_2_0_start),
-    .start_next(engine_2_0_start_next),
-    .step(engine_2_0_step),
-    .step_next(engine_2_0_step_next),
-    .w(engine_1_0_w_next),
-    .w_exponent(engine_1_0_w_exponent_next),
-    .w_exponent_next(engine_2_0_w_exponent_next),
-    .w_micro(engine_1_0_w_micro_next),
-    .w_micro_next(engine_2_0_w_micro_next),
-    .w_next(engine_2_0_w_next)
-  );
-  mixdit_engine engine_2_1 (
-    .a(engine_2_0_a_next),
-    .a_exponent(engine_2_0_a_exponent_next),
-    .a_exponent_next(engine_2_1_a_exponent_next),
-    .a_micro(engine_2_0_a_micro_next),
-    .a_micro_next(engine_2_1_a_micro_next),
-    .a_next(engine_2_1_a_next),
-    .c(engine_2_1_c),
-    .c_next(engine_1_1_c),
-    .clk(clk),
-    .end_(engine_2_0_end_next),
-    .end_next(engine_2_1_end_next),
-    .first(engine_2_0_first_next),
-    .first_next(engine_2_1_first_next),
-    .shift(engine_2_0_shift_next),
-    .shift_next(engine_2_1_shift_next),
-    .start(engine_2_0_start_next),
-    .start_next(engine_2_1_start_next),
-    .step(engine_2_0_step_next),
-    .step_next(engine_2_1_step_next),
-    .w(engine_1_1_w_next),
-    .w_exponent(engine_1_1_w_exponent_next),
-    .w_exponent_next(engine_2_1_w_exponent_next),
-    .w_micro(engine_1_1_w_micro_next),
-    .w_micro_next(engine_2_1_w_micro_next),
-    .w_next(engine_2_1_w_next)
-  );
-  mixdit_engine engine_2_2 (
-    .a(engine_2_1_a_next),
-    .a_exponent(engine_2_1_a_exponent_next),
-    .a_exponent_next(engine_2_2_a_exponent_next),
-    .a_micro(engine_2_1_a_micro_next),
-    .a_micro_next(engine_2_2_a_micro_next),
-    .a_next(engine_2_2_a_next),
-    .c(engine_2_2_c),
-    .c_next(engine_1_2_c),
-    .clk(clk),
-    .end_(engine_2_1_end_next),
-    .end_next(engine_2_2_end_next),
-    .first(engine_2_1_first_next),
-    .first_next(engine_2_2_first_next),
-    .shift(engine_2_1_shift_next),
-    .shift_next(engine_2_2_shift_next),
-    .start(engine_2_1_start_next),
-    .start_next(engine_2_2_start_next),
-    .step(engine_2_1_step_next),
-    .step_next(engine_2_2_step_next),
-    .w(engine_1_2_w_next),
-    .w_exponent(engine_1_2_w_exponent_next),
-    .w_exponent_next(engine_2_2_w_exponent_next),
-    .w_micro(engine_1_2_w_micro_next),
-    .w_micro_next(engine_2_2_w_micro_next),
-    .w_next(engine_2_2_w_next)
-  );
-  mixdit_engine engine_2_3 (
-    .a(engine_2_2_a_next),
-    .a_exponent(engine_2_2_a_exponent_next),
-    .a_exponent_next(_10_),
-    .a_micro(engine_2_2_a_micro_next),
-    .a_micro_next(_09_),
-    .a_next(_08_),
-    .c(engine_2_3_c),
-    .c_next(engine_1_3_c),
-    .clk(clk),
-    .end_(engine_2_2_end_next),
-    .end_next(_16_),
-    .first(engine_2_2_first_next),
-    .first_next(_13_),
-    .shift(engine_2_2_shift_next),
-    .shift_next(_14_),
-    .start(engine_2_2_start_next),
-    .start_next(_15_),
-    .step(engine_2_2_step_next),
-    .step_next(_12_),
-    .w(engine_1_3_w_next),
-    .w_exponent(engine_1_3_w_exponent_next),
-    .w_exponent_next(engine_2_3_w_exponent_next),
-    .w_micro(engine_1_3_w_micro_next),
-    .w_micro_next(engine_2_3_w_micro_next),
-    .w_next(engine_2_3_w_next)
-  );
-  mixdit_engine engine_3_0 (
-    .a(engine_3_0_a),
-    .a_exponent(engine_3_0_a_exponent),
-    .a_exponent_next(engine_3_0_a_exponent_next),
-    .a_micro(engine_3_0_a_micro),
-    .a_micro_next(engine_3_0_a_micro_next),
-    .a_next(engine_3_0_a_next),
-    .c(32'd0),
-    .c_next(engine_2_0_c),
-    .clk(clk),
-    .end_(engine_3_0_end_),
-    .end_next(engine_3_0_end_next),
-    .first(engine_3_0_first),
-    .first_next(engine_3_0_first_next),
-    .shift(engine_3_0_shift),
-    .shift_next(engine_3_0_shift_next),
-    .start(engine_3_0_start),
-    .start_next(engine_3_0_start_next),
-    .step(engine_3_0_step),
-    .step_next(engine_3_0_step_next),
-    .w(engine_2_0_w_next),
-    .w_exponent(engine_2_0_w_exponent_next),
-    .w_exponent_next(_19_),
-    .w_micro(engine_2_0_w_micro_next),
-    .w_micro_next(_18_),
-    .w_next(_17_)
-  );
-  mixdit_engine engine_3_1 (
-    .a(engine_3_0_a_next),
-    .a_exponent(engine_3_0_a_exponent_next),
-    .a_exponent_next(engine_3_1_a_exponent_next),
-    .a_micro(engine_3_0_a_micro_next),
-    .a_micro_next(engine_3_1_a_micro_next),
-    .a_next(engine_3_1_a_next),
-    .c(32'd0),
-    .c_next(engine_2_1_c),
-    .clk(clk),
-    .end_(engine_3_0_end_next),
-    .end_next(engine_3_1_end_next),
-    .first(engine_3_0_first_next),
-    .first_next(engine_3_1_first_next),
-    .shift(engine_3_0_shift_next),
-    .shift_next(engine_3_1_shift_next),
-    .start(engine_3_0_start_next),
-    .start_next(engine_3_1_start_next),
-    .step(engine_3_0_step_next),
-    .step_next(engine_3_1_step_next),
-    .w(engine_2_1_w_next),
-    .w_exponent(engine_2_1_w_exponent_next),
-    .w_exponent_next(_23_),
-    .w_micro(engine_2_1_w_micro_next),
-    .w_micro_next(_21_),
-    .w_next(_20_)
-  );
-  mixdit_engine engine_3_2 (
-    .a(engine_3_1_a_next),
-    .a_exponent(engine_3_1_a_exponent_next),
-    .a_exponent_next(engine_3_2_a_exponent_next),
-    .a_micro(engine_3_1_a_micro_next),
-    .a_micro_next(engine_3_2_a_micro_next),
-    .a_next(engine_3_2_a_next),
-    .c(32'd0),
-    .c_next(engine_2_2_c),
-    .clk(clk),
-    .end_(engine_3_1_end_next),
-    .end_next(engine_3_2_end_next),
-    .first(engine_3_1_first_next),
-    .first_next(engine_3_2_first_next),
-    .shift(engine_3_1_shift_next),
-    .shift_next(engine_3_2_shift_next),
-    .start(engine_3_1_start_next),
-    .start_next(engine_3_2_start_next),
-    .step(engine_3_1_step_next),
-    .step_next(engine_3_2_step_next),
-    .w(engine_2_2_w_next),
-    .w_exponent(engine_2_2_w_exponent_next),
-    .w_exponent_next(_26_),
-    .w_micro(engine_2_2_w_micro_next),
-    .w_micro_next(_25_),
-    .w_next(_24_)
-  );
-  mixdit_engine engine_3_3 (
-    .a(engine_3_2_a_next),
-    .a_exponent(engine_3_2_a_exponent_next),
-    .a_exponent_next(_29_),
-    .a_micro(engine_3_2_a_micro_next),
-    .a_micro_next(_28_),
-    .a_next(_27_),
-    .c(32'd0),
-    .c_next(engine_2_3_c),
-    .clk(clk),
-    .end_(engine_3_2_end_next),
-    .end_next(_38_),
-    .first(engine_3_2_first_next),
-    .first_next(_35_),
-    .shift(engine_3_2_shift_next),
-    .shift_next(_36_),
-    .start(engine_3_2_start_next),
-    .start_next(_37_),
-    .step(engine_3_2_step_next),
-    .step_next(_34_),
-    .w(engine_2_3_w_next),
-    .w_exponent(engine_2_3_w_exponent_next),
-    .w_exponent_next(_32_),
-    .w_micro(engine_2_3_w_micro_next),
-    .w_micro_next(_31_),
-    .w_next(_30_)
+    .write_blocks(w_blocks[575:288])
   );
   mixdit_result_lane lane_0_0 (
-    .c(engine_0_0_c_next),
+    .c(cluster_0_0_c_next),
     .clk(clk),
     .control(lane_0_0_control),
     .control_next(lane_0_0_control_next),
     .read(read),
     .read_address(read_address),
     .rst(rst),
-    .word(lane_0_0_word)
+    .words(lane_0_0_words)
   );
   mixdit_result_lane lane_0_1 (
-    .c(engine_0_1_c_next),
+    .c(cluster_0_1_c_next),
     .clk(clk),
     .control(lane_0_0_control_next),
     .control_next(lane_0_1_control_next),
     .read(read),
     .read_address(read_address),
     .rst(rst),
-    .word(lane_0_1_word)
-  );
-  mixdit_result_lane lane_0_2 (
-    .c(engine_0_2_c_next),
-    .clk(clk),
-    .control(lane_0_1_control_next),
-    .control_next(lane_0_2_control_next),
-    .read(read),
-    .read_address(read_address),
-    .rst(rst),
-    .word(lane_0_2_word)
-  );
-  mixdit_result_lane lane_0_3 (
-    .c(engine_0_3_c_next),
-    .clk(clk),
-    .control(lane_0_2_control_next),
-    .control_next(lane_0_3_control_next),
-    .read(read),
-    .read_address(read_address),
-    .rst(rst),
-    .word(lane_0_3_word)
+    .words(lane_0_1_words)
   );
   mixdit_row_feeder row_0 (
-    .a(engine_0_0_a),
-    .a_exponent(engine_0_0_a_exponent),
-    .a_micro(engine_0_0_a_micro),
-    .a_step(engine_0_0_step),
+    .a(cluster_0_0_a),
+    .a_exponent(cluster_0_0_a_exponent),
+    .a_micro(cluster_0_0_a_micro),
+    .a_step(cluster_0_0_step),
     .clk(clk),
     .control(a_control),
     .control_next(row_0_control_next),
-    .end_(engine_0_0_end_),
-    .first(engine_0_0_first),
+    .end_(cluster_0_0_end_),
+    .first(cluster_0_0_first),
     .rst(rst),
-    .shift(engine_0_0_shift),
-    .start(engine_0_0_start),
+    .shift(cluster_0_0_shift),
+    .start(cluster_0_0_start),
     .step(phase[0]),
     .write(a_write),
     .write_address(a_write_address),
-    .write_block(a_blocks[143:0])
+    .write_blocks({ a_blocks[431:288], a_blocks[143:0] })
   );
   mixdit_row_feeder row_1 (
-    .a(engine_1_0_a),
-    .a_exponent(engine_1_0_a_exponent),
-    .a_micro(engine_1_0_a_micro),
-    .a_step(engine_1_0_step),
+    .a(cluster_1_0_a),
+    .a_exponent(cluster_1_0_a_exponent),
+    .a_micro(cluster_1_0_a_micro),
+    .a_step(cluster_1_0_step),
     .clk(clk),
     .control(row_0_control_next),
     .control_next(row_1_control_next),
-    .end_(engine_1_0_end_),
-    .first(engine_1_0_first),
+    .end_(cluster_1_0_end_),
+    .first(cluster_1_0_first),
     .rst(rst),
-    .shift(engine_1_0_shift),
-    .start(engine_1_0_start),
+    .shift(cluster_1_0_shift),
+    .start(cluster_1_0_start),
     .step(phase[3]),
     .write(a_write),
     .write_address(a_write_address),
-    .write_block(a_blocks[287:144])
-  );
-  mixdit_row_feeder row_2 (
-    .a(engine_2_0_a),
-    .a_exponent(engine_2_0_a_exponent),
-    .a_micro(engine_2_0_a_micro),
-    .a_step(engine_2_0_step),
-    .clk(clk),
-    .control(row_1_control_next),
-    .control_next(row_2_control_next),
-    .end_(engine_2_0_end_),
-    .first(engine_2_0_first),
-    .rst(rst),
-    .shift(engine_2_0_shift),
-    .start(engine_2_0_start),
-    .step(phase[2]),
-    .write(a_write),
-    .write_address(a_write_address),
-    .write_block(a_blocks[431:288])
-  );
-  mixdit_row_feeder row_3 (
-    .a(engine_3_0_a),
-    .a_exponent(engine_3_0_a_exponent),
-    .a_micro(engine_3_0_a_micro),
-    .a_step(engine_3_0_step),
-    .clk(clk),
-    .control(row_2_control_next),
-    .control_next(row_3_control_next),
-    .end_(engine_3_0_end_),
-    .first(engine_3_0_first),
-    .rst(rst),
-    .shift(engine_3_0_shift),
-    .start(engine_3_0_start),
-    .step(phase[1]),
-    .write(a_write),
-    .write_address(a_write_address),
-    .write_block(a_blocks[575:432])
+    .write_blocks({ a_blocks[575:432], a_blocks[287:144] })
   );
   mixdit_segment_writer writer_0 (
     .clk(clk),
     .control(lane_0_0_control),
-    .end_(engine_0_0_end_),
+    .end_(cluster_0_0_end_),
     .rst(rst)
   );
-  assign a_oldest = row_3_control_next[5:0];
-  assign w_oldest = column_3_control_next[3:0];
-  assign words = { lane_0_3_word, lane_0_2_word, lane_0_1_word, lane_0_0_word };
-  assign commit = lane_0_3_control_next[0];
+  assign a_oldest = row_1_control_next[4:0];
+  assign w_oldest = column_1_control_next[2:0];
+  assign words = { lane_0_1_words[127:64], lane_0_0_words[127:64], lane_0_1_words[63:0], lane_0_0_words[63:0] };
+  assign commit = lane_0_1_control_next[0];
 endmodule
 
 // Bookkeeping of the memories of one side of the array, which hold K blocks of entries entries each.
-module mixdit_operand_queue_depth32_entries4 (
+module mixdit_operand_queue_depth16_entries4 (
   input  wire       clk,
   input  wire       rst,
   // The stream of entries, without its blocks; the format of a block's first entry is that of the block.
@@ -2646,11 +5354,11 @@ module mixdit_operand_queue_depth32_entries4 (
   input  wire [1:0] format,
   // To the feeders.
   output wire       write,
-  output wire [4:0] write_address,
+  output wire [3:0] write_address,
   // Pointer that the last feeder uses.
-  input  wire [5:0] oldest,
+  input  wire [4:0] oldest,
   // Pointer of the next block.
-  output reg  [5:0] head = 6'h00,
+  output reg  [4:0] head = 5'h00,
   // It is complete.
   output wire       available,
   // Its magnitudes have low digits.
@@ -2658,27 +5366,27 @@ module mixdit_operand_queue_depth32_entries4 (
   // Go on to the block after it.
   input  wire       take
 );
-  wire [6:0] _00_;
-  wire [6:0] _01_;
-  wire [6:0] _02_;
-  wire [6:0] _03_;
-  wire [5:0] _04_;
-  wire [5:0] _05_;
-  wire [5:0] _06_;
-  wire [5:0] _07_;
-  wire [5:0] like;
+  wire [5:0] _00_;
+  wire [5:0] _01_;
+  wire [5:0] _02_;
+  wire [5:0] _03_;
+  wire [4:0] _04_;
+  wire [4:0] _05_;
+  wire [4:0] _06_;
+  wire [4:0] _07_;
+  wire [4:0] like;
   wire signature__data;
-  reg [5:0] tail = 6'h00;
-  wire [5:0] waiting;
-  reg [0:0] formats [31:0];
+  reg [4:0] tail = 5'h00;
+  wire [4:0] waiting;
+  reg [0:0] formats [15:0];
   integer formats_i;
   initial
-    for (formats_i = 0; formats_i < 32; formats_i = formats_i + 1) formats[formats_i] = 1'h0;
+    for (formats_i = 0; formats_i < 16; formats_i = formats_i + 1) formats[formats_i] = 1'h0;
   always @(posedge clk) begin
     if (write)
-      formats[tail[4:0]] <= signature__data;
+      formats[tail[3:0]] <= signature__data;
   end
-  assign two_digits = formats[head[4:0]];
+  assign two_digits = formats[head[3:0]];
   assign available = waiting >= 3'h4;
   assign write = valid & ready;
   assign signature__data = format == 2'h2;
@@ -2688,20 +5396,20 @@ module mixdit_operand_queue_depth32_entries4 (
     tail <= _04_;
   always @(posedge clk)
     head <= _05_;
-  assign { _00_[6], like } = tail - oldest;
-  assign { _01_[6], waiting } = tail - head;
-  assign ready = like != 6'h20;
-  assign _06_ = take ? _03_[5:0] : head;
-  assign _05_ = rst ? 6'h00 : _06_;
-  assign _07_ = write ? _02_[5:0] : tail;
-  assign _04_ = rst ? 6'h00 : _07_;
-  assign _01_[5:0] = waiting;
-  assign _00_[5:0] = like;
-  assign write_address = tail[4:0];
+  assign { _00_[5], like } = tail - oldest;
+  assign { _01_[5], waiting } = tail - head;
+  assign ready = like != 5'h10;
+  assign _06_ = take ? _03_[4:0] : head;
+  assign _05_ = rst ? 5'h00 : _06_;
+  assign _07_ = write ? _02_[4:0] : tail;
+  assign _04_ = rst ? 5'h00 : _07_;
+  assign _01_[4:0] = waiting;
+  assign _00_[4:0] = like;
+  assign write_address = tail[3:0];
 endmodule
 
 // Bookkeeping of the memories of one side of the array, which hold K blocks of entries entries each.
-module mixdit_operand_queue_depth8_entries1 (
+module mixdit_operand_queue_depth4_entries1 (
   input  wire       clk,
   input  wire       rst,
   // The stream of entries, without its blocks; the format of a block's first entry is that of the block.
@@ -2710,11 +5418,11 @@ module mixdit_operand_queue_depth8_entries1 (
   input  wire [1:0] format,
   // To the feeders.
   output wire       write,
-  output wire [2:0] write_address,
+  output wire [1:0] write_address,
   // Pointer that the last feeder uses.
-  input  wire [3:0] oldest,
+  input  wire [2:0] oldest,
   // Pointer of the next block.
-  output reg  [3:0] head = 4'h0,
+  output reg  [2:0] head = 3'h0,
   // It is complete.
   output wire       available,
   // Its magnitudes have low digits.
@@ -2722,27 +5430,27 @@ module mixdit_operand_queue_depth8_entries1 (
   // Go on to the block after it.
   input  wire       take
 );
-  wire [4:0] _00_;
-  wire [4:0] _01_;
-  wire [4:0] _02_;
-  wire [4:0] _03_;
-  wire [3:0] _04_;
-  wire [3:0] _05_;
-  wire [3:0] _06_;
-  wire [3:0] _07_;
-  wire [3:0] like;
+  wire [3:0] _00_;
+  wire [3:0] _01_;
+  wire [3:0] _02_;
+  wire [3:0] _03_;
+  wire [2:0] _04_;
+  wire [2:0] _05_;
+  wire [2:0] _06_;
+  wire [2:0] _07_;
+  wire [2:0] like;
   wire signature__data;
-  reg [3:0] tail = 4'h0;
-  wire [3:0] waiting;
-  reg [0:0] formats [7:0];
+  reg [2:0] tail = 3'h0;
+  wire [2:0] waiting;
+  reg [0:0] formats [3:0];
   integer formats_i;
   initial
-    for (formats_i = 0; formats_i < 8; formats_i = formats_i + 1) formats[formats_i] = 1'h0;
+    for (formats_i = 0; formats_i < 4; formats_i = formats_i + 1) formats[formats_i] = 1'h0;
   always @(posedge clk) begin
     if (write)
-      formats[tail[2:0]] <= signature__data;
+      formats[tail[1:0]] <= signature__data;
   end
-  assign two_digits = formats[head[2:0]];
+  assign two_digits = formats[head[1:0]];
   assign available = waiting >= 1'h1;
   assign write = valid & ready;
   assign signature__data = format == 2'h2;
@@ -2752,16 +5460,16 @@ module mixdit_operand_queue_depth8_entries1 (
     tail <= _04_;
   always @(posedge clk)
     head <= _05_;
-  assign { _00_[4], like } = tail - oldest;
-  assign { _01_[4], waiting } = tail - head;
-  assign ready = like != 4'h8;
-  assign _06_ = take ? _03_[3:0] : head;
-  assign _05_ = rst ? 4'h0 : _06_;
-  assign _07_ = write ? _02_[3:0] : tail;
-  assign _04_ = rst ? 4'h0 : _07_;
-  assign _01_[3:0] = waiting;
-  assign _00_[3:0] = like;
-  assign write_address = tail[2:0];
+  assign { _00_[3], like } = tail - oldest;
+  assign { _01_[3], waiting } = tail - head;
+  assign ready = like != 3'h4;
+  assign _06_ = take ? _03_[2:0] : head;
+  assign _05_ = rst ? 3'h0 : _06_;
+  assign _07_ = write ? _02_[2:0] : tail;
+  assign _04_ = rst ? 3'h0 : _07_;
+  assign _01_[2:0] = waiting;
+  assign _00_[2:0] = like;
+  assign write_address = tail[1:0];
 endmodule
 
 // Walk through tile commands, K blocks and digit passes, one pass per step of T cycles.
@@ -2779,16 +5487,16 @@ module mixdit_sequencer (
   input  wire        cmd_valid,
   output wire        cmd_ready,
   // From the operand queues.
-  input  wire [5:0]  a_head,
+  input  wire [4:0]  a_head,
   input  wire        a_available,
   input  wire        a_two_digits,
-  input  wire [3:0]  w_head,
+  input  wire [2:0]  w_head,
   input  wire        w_available,
   input  wire        w_two_digits,
   // Both queues go on to the next block.
   output wire        take,
   // The step, for T cycles.
-  // {address: u6, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
+  // {address: u5, low: u1, last: u1, valid: u1, first: u1, shift: u1, start: u1, end: u1}
   //   address: First entry of the block, with one bit more than the memory's address, so that full and empty
   //   differ.
   //   low: Take the low digits.
@@ -2798,10 +5506,10 @@ module mixdit_sequencer (
   //   shift: The running sum is shifted before this pass.
   //   start: The accumulators are cleared before this pass's products are added.
   //   end: The accumulators are complete after this pass.
-  output reg  [12:0] a_control = 13'h0000,
-  // {address: u4, low: u1, last: u1}
-  output reg  [5:0]  w_control = 6'h00,
-  // A result beat has left the result memories.
+  output reg  [11:0] a_control = 12'h000,
+  // {address: u3, low: u1, last: u1}
+  output reg  [4:0]  w_control = 5'h00,
+  // An entry of the result lanes has been read to its last chain.
   input  wire        freed,
   // For one cycle a step, while there is a command: a pass enters; or it waits for A, else for W, for result
   // space, or for the result chains.
@@ -2830,20 +5538,20 @@ module mixdit_sequencer (
   wire _016_;
   wire _017_;
   wire _018_;
-  wire [7:0] _019_;
+  wire [6:0] _019_;
   wire [3:0] _020_;
   wire [16:0] _021_;
   wire _022_;
-  wire [6:0] _023_;
-  wire [1:0] _024_;
+  wire [5:0] _023_;
+  wire _024_;
   wire [1:0] _025_;
-  wire [4:0] _026_;
+  wire [3:0] _026_;
   wire _027_;
-  wire [12:0] _028_;
-  wire [5:0] _029_;
-  wire [8:0] _030_;
+  wire [11:0] _028_;
+  wire [4:0] _029_;
+  wire [7:0] _030_;
   wire _031_;
-  wire [2:0] _032_;
+  wire [1:0] _032_;
   wire [2:0] _033_;
   wire _034_;
   wire _035_;
@@ -2857,37 +5565,37 @@ module mixdit_sequencer (
   wire _043_;
   wire _044_;
   wire _045_;
-  wire [5:0] _046_;
-  wire [12:0] _047_;
-  wire _048_;
-  wire [1:0] _049_;
-  wire [1:0] _050_;
+  wire _046_;
+  wire _047_;
+  wire [4:0] _048_;
+  wire [11:0] _049_;
+  wire _050_;
   wire [1:0] _051_;
   wire _052_;
-  wire [16:0] _053_;
-  wire [16:0] _054_;
-  wire _055_;
-  wire _056_;
+  wire _053_;
+  wire _054_;
+  wire [16:0] _055_;
+  wire [16:0] _056_;
   reg accumulate = 1'h0;
   wire ask;
-  reg [1:0] draining = 2'h0;
+  reg draining = 1'h0;
   wire [1:0] final_1;
   wire finish;
   wire finishing;
   reg fresh = 1'h1;
   wire last;
-  wire [12:0] like;
+  wire [11:0] like;
   reg [16:0] signal = 17'h00000;
   reg [1:0] signal_1 = 2'h0;
   wire signal_2;
-  reg [6:0] space = 7'h40;
-  wire [5:0] w_next;
+  reg [5:0] space = 6'h20;
+  wire [4:0] w_next;
   always @(posedge clk)
     w_control <= _029_;
   assign _000_ = cmd_ready & cmd_valid;
   assign _009_ = cmd_blocks == 1'h0;
   assign _019_ = space + freed;
-  assign _026_ = finish ? 5'h10 : 5'h00;
+  assign _026_ = finish ? 4'h8 : 4'h0;
   assign _030_ = _019_ - _026_;
   assign _031_ = phase[3] & _014_;
   assign _032_ = draining - 1'h1;
@@ -2909,20 +5617,20 @@ module mixdit_sequencer (
   assign _008_ = signal_2 & _007_;
   assign _010_ = ~ w_available;
   assign _011_ = signal_2 & _010_;
-  assign _012_ = space < 5'h10;
+  assign _012_ = space < 4'h8;
   assign _013_ = finishing & _012_;
   assign _014_ = draining != 1'h0;
   assign _015_ = finishing & _014_;
   assign finish = pass_ & finishing;
   assign take = pass_ & last;
   assign _016_ = ~ signal_1[0];
-  assign like[6] = a_two_digits & _016_;
+  assign like[5] = a_two_digits & _016_;
   assign _017_ = a_two_digits ? signal_1[1] : signal_1[0];
   assign _018_ = ~ _017_;
-  assign w_next[4] = w_two_digits & _018_;
-  assign like[9] = pass_ & signal_2;
-  assign like[10] = pass_ & signal_1[0];
-  assign like[11] = pass_ & fresh;
+  assign w_next[3] = w_two_digits & _018_;
+  assign like[8] = pass_ & signal_2;
+  assign like[9] = pass_ & signal_1[0];
+  assign like[10] = pass_ & fresh;
   always @(posedge clk)
     phase <= _020_;
   always @(posedge clk)
@@ -2939,59 +5647,59 @@ module mixdit_sequencer (
     fresh <= _027_;
   always @(posedge clk)
     a_control <= _028_;
-  assign _034_ = _011_ ? 1'h0 : _056_;
-  assign _035_ = _008_ ? 1'h0 : _034_;
-  assign pass_ = ask ? _035_ : 1'h0;
-  assign _036_ = _015_ ? 1'h1 : 1'h0;
-  assign _037_ = _013_ ? 1'h0 : _036_;
-  assign _038_ = _011_ ? 1'h0 : _037_;
-  assign _039_ = _008_ ? 1'h0 : _038_;
-  assign wait_drain = ask ? _039_ : 1'h0;
-  assign _040_ = _013_ ? 1'h1 : 1'h0;
-  assign _041_ = _011_ ? 1'h0 : _040_;
-  assign _042_ = _008_ ? 1'h0 : _041_;
-  assign wait_result = ask ? _042_ : 1'h0;
-  assign _043_ = _011_ ? 1'h1 : 1'h0;
+  assign _034_ = _015_ ? 1'h0 : 1'h1;
+  assign _035_ = _013_ ? 1'h0 : _034_;
+  assign _036_ = _011_ ? 1'h0 : _035_;
+  assign _037_ = _008_ ? 1'h0 : _036_;
+  assign pass_ = ask ? _037_ : 1'h0;
+  assign _038_ = _015_ ? 1'h1 : 1'h0;
+  assign _039_ = _013_ ? 1'h0 : _038_;
+  assign _040_ = _011_ ? 1'h0 : _039_;
+  assign _041_ = _008_ ? 1'h0 : _040_;
+  assign wait_drain = ask ? _041_ : 1'h0;
+  assign _042_ = _013_ ? 1'h1 : 1'h0;
+  assign _043_ = _011_ ? 1'h0 : _042_;
   assign _044_ = _008_ ? 1'h0 : _043_;
-  assign wait_w = ask ? _044_ : 1'h0;
-  assign _045_ = _008_ ? 1'h1 : 1'h0;
-  assign wait_a = ask ? _045_ : 1'h0;
-  assign _046_ = phase[3] ? { take, w_next[4], w_head } : w_control;
-  assign _029_ = rst ? 6'h00 : _046_;
-  assign _047_ = phase[3] ? { finish, like[11:9], pass_, take, like[6], a_head } : a_control;
-  assign _028_ = rst ? 13'h0000 : _047_;
-  assign _048_ = pass_ ? finish : fresh;
-  assign _027_ = rst ? 1'h1 : _048_;
-  assign _049_ = pass_ ? _001_[1:0] : signal_1;
-  assign _025_ = rst ? 2'h0 : _049_;
-  assign _050_ = _031_ ? _032_[1:0] : draining;
-  assign _051_ = finish ? 2'h3 : _050_;
-  assign _024_ = rst ? 2'h0 : _051_;
-  assign _023_ = rst ? 7'h40 : _030_[6:0];
-  assign _052_ = _000_ ? cmd_accumulate : accumulate;
-  assign _022_ = rst ? 1'h0 : _052_;
-  assign _053_ = _000_ ? { _009_, cmd_blocks } : signal;
-  assign _054_ = take ? _002_[16:0] : _053_;
-  assign _021_ = rst ? 17'h00000 : _054_;
+  assign wait_result = ask ? _044_ : 1'h0;
+  assign _045_ = _011_ ? 1'h1 : 1'h0;
+  assign _046_ = _008_ ? 1'h0 : _045_;
+  assign wait_w = ask ? _046_ : 1'h0;
+  assign _047_ = _008_ ? 1'h1 : 1'h0;
+  assign wait_a = ask ? _047_ : 1'h0;
+  assign _048_ = phase[3] ? { take, w_next[3], w_head } : w_control;
+  assign _029_ = rst ? 5'h00 : _048_;
+  assign _049_ = phase[3] ? { finish, like[10:8], pass_, take, like[5], a_head } : a_control;
+  assign _028_ = rst ? 12'h000 : _049_;
+  assign _050_ = pass_ ? finish : fresh;
+  assign _027_ = rst ? 1'h1 : _050_;
+  assign _051_ = pass_ ? _001_[1:0] : signal_1;
+  assign _025_ = rst ? 2'h0 : _051_;
+  assign _052_ = _031_ ? _032_[0] : draining;
+  assign _053_ = finish ? 1'h1 : _052_;
+  assign _024_ = rst ? 1'h0 : _053_;
+  assign _023_ = rst ? 6'h20 : _030_[5:0];
+  assign _054_ = _000_ ? cmd_accumulate : accumulate;
+  assign _022_ = rst ? 1'h0 : _054_;
+  assign _055_ = _000_ ? { _009_, cmd_blocks } : signal;
+  assign _056_ = take ? _002_[16:0] : _055_;
+  assign _021_ = rst ? 17'h00000 : _056_;
   assign _020_ = rst ? 4'h1 : { phase[2:0], phase[3] };
-  assign _055_ = _015_ ? 1'h0 : 1'h1;
-  assign _056_ = _013_ ? 1'h0 : _055_;
-  assign { w_next[5], w_next[3:0] } = { take, w_head };
-  assign { like[12], like[8:7], like[5:0] } = { finish, pass_, take, a_head };
+  assign { w_next[4], w_next[2:0] } = { take, w_head };
+  assign { like[11], like[7:6], like[4:0] } = { finish, pass_, take, a_head };
 endmodule
 
-// Read finished result rows from all lanes into a stream.
+// Read finished results from all lanes into a stream, in the order of the tile's rows.
 module mixdit_result_reader (
   input  wire         clk,
   input  wire         rst,
-  // The last lane writes: a whole beat is there.
+  // The last lane writes: a whole entry is there.
   input  wire         commit,
   // To all lanes.
   output wire         read,
-  output reg  [5:0]   read_address = 6'h00,
-  // From all lanes, a cycle later.
-  // 4 x u32
-  input  wire [127:0] words,
+  output reg  [4:0]   read_address = 5'h00,
+  // From all lanes, a cycle later: word s*C + c is that of chain s and column c.
+  // 8 x u32
+  input  wire [255:0] words,
   // Results.
   // FP32 words, the first in the lowest bits. Word g*C + c of a tile's beat i (i = 0 ... R*T/drain - 1) is the
   // element of the tile's row g*(R/drain)*T + i, column c.
@@ -3001,60 +5709,111 @@ module mixdit_result_reader (
   output reg          c_last = 1'h0,
   output reg          c_valid = 1'h0,
   input  wire         c_ready,
-  // A beat has left the memories.
+  // An entry has been read to its last chain.
   output wire         freed
 );
-  wire _00_;
-  wire _01_;
-  wire _02_;
-  wire _03_;
-  wire [6:0] _04_;
-  wire [5:0] _05_;
-  wire [3:0] _06_;
+  wire [5:0] _00_;
+  wire [7:0] _01_;
+  wire [3:0] _02_;
+  wire [3:0] _03_;
+  wire _04_;
+  wire _05_;
+  wire [4:0] _06_;
   wire _07_;
-  wire _08_;
-  wire [7:0] _09_;
-  wire [8:0] _10_;
-  wire [6:0] _11_;
-  wire [4:0] _12_;
-  wire [4:0] _13_;
-  wire _14_;
-  wire _15_;
-  wire [3:0] _16_;
-  wire [5:0] _17_;
-  reg [6:0] level = 7'h00;
-  reg [3:0] signal = 4'h0;
-  assign _00_ = level != 1'h0;
-  assign freed = _00_ & _03_;
-  assign _09_ = level + commit;
-  assign _10_ = _09_ - freed;
-  assign _11_ = read_address + 1'h1;
-  assign _12_ = signal + 1'h1;
-  assign _13_ = _01_ ? 5'h00 : _12_;
-  assign _01_ = signal == 4'hf;
-  assign _02_ = ~ c_valid;
-  assign _03_ = _02_ | c_ready;
+  wire [1:0] _08_;
+  wire [1:0] _09_;
+  wire _10_;
+  wire _11_;
+  wire _12_;
+  wire [5:0] _13_;
+  wire [2:0] _14_;
+  wire [4:0] _15_;
+  wire _16_;
+  wire _17_;
+  wire _18_;
+  wire [4:0] _19_;
+  wire _20_;
+  wire _21_;
+  wire _22_;
+  wire [6:0] _23_;
+  wire _24_;
+  wire [4:0] _25_;
+  wire [2:0] _26_;
+  wire _27_;
+  wire [4:0] _28_;
+  wire [4:0] _29_;
+  wire [4:0] _30_;
+  wire _31_;
+  wire _32_;
+  wire _33_;
+  wire _34_;
+  wire [4:0] following;
+  reg [5:0] level = 6'h00;
+  reg like = 1'h0;
+  wire signal;
+  wire signal_1;
+  reg [2:0] signal_2 = 3'h0;
+  reg [4:0] start = 5'h00;
+  wire tile_end;
+  reg turn = 1'h0;
+  assign signal = turn == 1'h0;
+  assign signal_1 = turn == 1'h1;
+  assign tile_end = signal_2 == 3'h7;
+  assign { _00_[5], following } = read_address + 1'h1;
+  assign _11_ = ~ signal;
+  assign _21_ = level != 1'h0;
+  assign _22_ = _11_ | _21_;
+  assign read = _22_ & _12_;
+  assign freed = read & signal_1;
+  assign c_words = like ? words[255:128] : words[127:0];
+  assign _23_ = level + commit;
+  assign _24_ = read & signal;
+  assign _01_ = _23_ - _24_;
+  assign _02_ = signal_2 + 1'h1;
+  assign _03_ = tile_end ? 4'h0 : _02_;
+  assign _04_ = ~ signal_1;
+  assign _05_ = tile_end & _04_;
+  assign _06_ = _05_ ? start : following;
+  assign _07_ = tile_end & signal_1;
+  assign _08_ = turn + 1'h1;
+  assign _09_ = signal_1 ? 2'h0 : _08_;
+  assign _10_ = ~ c_valid;
+  assign _12_ = _10_ | c_ready;
   always @(posedge clk)
-    level <= _04_;
+    level <= _13_;
   always @(posedge clk)
-    read_address <= _05_;
+    signal_2 <= _14_;
   always @(posedge clk)
-    signal <= _06_;
+    read_address <= _15_;
   always @(posedge clk)
-    c_last <= _07_;
+    like <= _16_;
   always @(posedge clk)
-    c_valid <= _08_;
-  assign _14_ = _03_ ? freed : c_valid;
-  assign _08_ = rst ? 1'h0 : _14_;
-  assign _15_ = freed ? _01_ : c_last;
-  assign _07_ = rst ? 1'h0 : _15_;
-  assign _16_ = freed ? _13_[3:0] : signal;
-  assign _06_ = rst ? 4'h0 : _16_;
-  assign _17_ = freed ? _11_[5:0] : read_address;
-  assign _05_ = rst ? 6'h00 : _17_;
-  assign _04_ = rst ? 7'h00 : _10_[6:0];
-  assign c_words = words;
-  assign read = freed;
+    c_last <= _17_;
+  always @(posedge clk)
+    turn <= _18_;
+  always @(posedge clk)
+    start <= _19_;
+  always @(posedge clk)
+    c_valid <= _20_;
+  assign _16_ = rst ? 1'h0 : _34_;
+  assign _25_ = read ? _06_ : read_address;
+  assign _15_ = rst ? 5'h00 : _25_;
+  assign _26_ = read ? _03_[2:0] : signal_2;
+  assign _14_ = rst ? 3'h0 : _26_;
+  assign _13_ = rst ? 6'h00 : _01_[5:0];
+  assign _27_ = _12_ ? read : c_valid;
+  assign _20_ = rst ? 1'h0 : _27_;
+  assign _28_ = signal_1 ? following : start;
+  assign _29_ = tile_end ? _28_ : start;
+  assign _30_ = read ? _29_ : start;
+  assign _19_ = rst ? 5'h00 : _30_;
+  assign _31_ = tile_end ? _09_[0] : turn;
+  assign _32_ = read ? _31_ : turn;
+  assign _18_ = rst ? 1'h0 : _32_;
+  assign _33_ = read ? _07_ : c_last;
+  assign _17_ = rst ? 1'h0 : _33_;
+  assign _34_ = read ? turn : like;
+  assign _00_[4:0] = following;
 endmodule
 
 // Count cycles and steps from the first pass to the last result.
@@ -3343,26 +6102,26 @@ module mixdit_core (
   // Steps of T cycles in which a tile's last pass waited for space in the result memories: c is taken too slowly.
   output wire [31:0]  wait_result,
   // Steps of T cycles in which a tile's last pass waited for the result chains, because tiles follow each other
-  // in fewer than R/drain passes.
+  // in fewer passes than a chain has engines.
   output wire [31:0]  wait_drain
 );
   wire a_queue_available;
-  wire [5:0] a_queue_head;
-  wire [5:0] a_queue_oldest;
+  wire [4:0] a_queue_head;
+  wire [4:0] a_queue_oldest;
   wire a_queue_take;
   wire a_queue_two_digits;
   wire a_queue_write;
-  wire [4:0] a_queue_write_address;
-  wire [12:0] array_a_control;
+  wire [3:0] a_queue_write_address;
+  wire [11:0] array_a_control;
   wire array_commit;
   wire [3:0] array_phase;
   wire array_read;
-  wire [5:0] array_read_address;
-  wire [5:0] array_w_control;
-  wire [3:0] array_w_oldest;
+  wire [4:0] array_read_address;
+  wire [4:0] array_w_control;
+  wire [2:0] array_w_oldest;
   wire array_w_write;
-  wire [2:0] array_w_write_address;
-  wire [127:0] array_words;
+  wire [1:0] array_w_write_address;
+  wire [255:0] array_words;
   wire counters_passes_event;
   wire counters_result_event;
   wire counters_wait_a_event;
@@ -3374,10 +6133,10 @@ module mixdit_core (
   wire r_rdy;
   wire reader_freed;
   wire sequencer_w_available;
-  wire [3:0] sequencer_w_head;
+  wire [2:0] sequencer_w_head;
   wire sequencer_w_two_digits;
   assign counters_result_event = c_valid & c_ready;
-  mixdit_operand_queue_depth32_entries4 a_queue (
+  mixdit_operand_queue_depth16_entries4 a_queue (
     .available(a_queue_available),
     .clk(clk),
     .format(a_format),
@@ -3474,7 +6233,7 @@ module mixdit_core (
     .wait_result(counters_wait_result_event),
     .wait_w(counters_wait_w_event)
   );
-  mixdit_operand_queue_depth8_entries1 w_queue (
+  mixdit_operand_queue_depth4_entries1 w_queue (
     .available(sequencer_w_available),
     .clk(clk),
     .format(w_format),

@@ -1,5 +1,6 @@
 """Random MX blocks in wide ranges, and an exact reference of their dot products, in plain Python."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,11 @@ class Block:
         for i, m in enumerate(scaled):
             bits |= (m & 15 if low else m >> 4) << 4 * i
         return bits | sum(s << i for i, s in enumerate(self.signs)) << 4 * BLOCK_SIZE
+
+
+def join(values: Iterable[int], width: int) -> int:
+    """Values of so many bits side by side, the first in the lowest bits."""
+    return sum(value << i * width for i, value in enumerate(values))
 
 
 def random_block(rng: np.random.Generator, fmt: Format, centre: int = 127, spread: int = 20) -> Block:

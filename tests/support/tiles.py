@@ -7,7 +7,7 @@ import numpy as np
 from golden.formats import Format
 from mixdit_hw.params import Params
 from mixdit_hw.shapes import FP32_BITS, BlockLayout
-from tests.support.blocks import Block, accumulate, random_block
+from tests.support.blocks import Block, accumulate, join, random_block
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ def random_tiles(rng: np.random.Generator, params: Params, count: int, blocks: i
 
 def blocks_bits(blocks: list[Block], magnitude_bits: int) -> int:
     """Bits of an array of blocks in the container of that width."""
-    width = BlockLayout(magnitude_bits).size
-    return sum(block.container(magnitude_bits) << i * width for i, block in enumerate(blocks))
+    return join((block.container(magnitude_bits) for block in blocks), BlockLayout(magnitude_bits).size)
 
 
 def a_rows(tile: Tile, params: Params) -> list[list[Block]]:
@@ -68,18 +67,27 @@ def w_beats(tile: Tile, params: Params) -> list[int]:
     return [_beat(blocks, params.magnitude_bits) for blocks in tile.w]
 
 
+def _words(tile: Tile, params: Params, parts: int) -> list[int]:
+    """Word g*C + c of entry i is that of column c in row i of the g-th of so many equal parts of a tile's rows."""
+    size = params.tile_rows // parts
+
+    def word(row: int, column: int) -> int:
+        return accumulate([(a[row], w[column]) for a, w in zip(tile.a, tile.w, strict=True)])
+
+    return [
+        join((word(g * size + i, c) for g in range(parts) for c in range(params.columns)), FP32_BITS)
+        for i in range(size)
+    ]
+
+
+def lane_words(tile: Tile, params: Params) -> list[int]:
+    """Bits of the exact words of each entry of the result lanes that a tile takes, chain by chain."""
+    return _words(tile, params, params.chains)
+
+
 def result_words(tile: Tile, params: Params) -> list[int]:
     """Bits of the exact words of each result beat of a tile."""
-    beats = []
-    for i in range(params.tile_beats):
-        bits = 0
-        for g in range(params.drain):
-            row = g * params.tile_beats + i
-            for c in range(params.columns):
-                value = accumulate([(a[row], w[c]) for a, w in zip(tile.a, tile.w, strict=True)])
-                bits |= value << (g * params.columns + c) * FP32_BITS
-        beats.append(bits)
-    return beats
+    return _words(tile, params, params.drain)
 
 
 def result_beats(tile: Tile, params: Params) -> list[int]:

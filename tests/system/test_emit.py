@@ -25,6 +25,7 @@ from mixdit_hw.shapes import BlockLayout, ElementLayout
 from mixdit_hw.sim.images import containers
 from mixdit_hw.sim.tools import find_verilator
 from mixdit_hw.tile.counters import STEP_EVENTS
+from mixdit_hw.top import Core
 from tests.support.simulation import need_engine
 
 TINY = get_preset("tiny")
@@ -73,7 +74,10 @@ def test_each_distinct_unit_is_one_module(preset: str) -> None:
     params = get_preset(preset)
     text = emit_verilog(params)
     assert re.findall(r"^module (mixdit_engine\w*) ", text, re.MULTILINE).count("mixdit_engine") == 1
-    assert len(re.findall(r"^  mixdit_engine engine_\d+_\d+ \($", text, re.MULTILINE)) == params.rows * params.columns
+    shared = params.cluster_rows * params.cluster_columns
+    assert len(re.findall(r"^  mixdit_engine engine_\d+_\d+ \($", text, re.MULTILINE)) == shared
+    clusters = re.findall(r"^  mixdit_cluster cluster_\d+_\d+ \($", text, re.MULTILINE)
+    assert len(clusters) == params.rows * params.columns // shared
 
 
 def test_names_need_no_escape_and_nothing_tells_of_place_or_time() -> None:
@@ -125,6 +129,8 @@ def test_manifest_tells_the_ports_of_the_text(tmp_path: Path) -> None:
     engine = next(m for m in manifest["modules"] if m["name"] == "mixdit_engine")
     assert engine["instances"] == 4
     assert engine["latency"] > 0
+    cluster = next(m for m in manifest["modules"] if m["name"] == "mixdit_cluster")
+    assert (cluster["instances"], cluster["latency"]) == (1, engine["latency"] + 1)
 
 
 RUNTIME = TINY.replace(rounding="runtime")
@@ -181,6 +187,15 @@ def test_manifest_tells_sizes_as_the_ports_have_them(params: Params) -> None:
     assert width["c_words"] == 32 * tile["words_per_result_beat"]
     assert tile["result_beats"] * tile["words_per_result_beat"] == tile["rows"] * tile["columns"]
     assert tile["a_beats_per_k_block"] * tile["a_blocks_per_beat"] == tile["rows"]
+    array = content["array"]
+    clusters = tile["a_blocks_per_beat"] // array["cluster_rows"], tile["columns"] // array["cluster_columns"]
+    instances = {module["name"]: module["instances"] for module in content["modules"]}
+    assert instances["mixdit_cluster"] == clusters[0] * clusters[1]
+    assert array["chains"] * array["lane_entries_per_tile"] == tile["rows"]
+    assert array["chains"] % params.drain == array["chains"] % array["cluster_rows"] == 0
+    assert array["row_skew"] == (clusters[0] - 1) * (params.interleave - 1)
+    assert array["column_skew"] == clusters[1] - 1
+    assert array["latency"] == Core(params).latency
     layout, elements = BlockLayout(params.magnitude_bits), block["elements"]
     for name in ("exponent", "micro"):
         assert (block[name]["lsb"], block[name]["bits"]) == (layout[name].offset, layout[name].width)
@@ -240,7 +255,7 @@ def test_unknown_unit_is_refused() -> None:
         emit_verilog(TINY, "motor")
     assert (
         str(error.value)
-        == "unit must be one of core, array, engine, converter, narrow_converter, outlier_split, not 'motor'"
+        == "unit must be one of core, array, cluster, engine, converter, narrow_converter, outlier_split, not 'motor'"
     )
 
 

@@ -59,6 +59,30 @@ def test_any_encoding(engine: str, params: Params, largest: tuple[int, int, int]
     check(engine, params, a, w, random_stalls(rng), int(rng.choice([1, 2, 5, 65535])))
 
 
+LARGE = Params(rows=8, columns=4, share_rows=4, formats=("mx6", "mx4"), a_depth=32, w_depth=4, c_depth=32)
+SHAPES = {
+    "8x4-share4x2-drain1": LARGE,
+    "8x4-share4x2-drain2": LARGE.replace(drain=2, c_depth=64),
+    "8x4-share4x2-drain4": LARGE.replace(drain=4, c_depth=8),
+    "8x4-share4x2-drain8": LARGE.replace(drain=8),
+    "6x6-drain3": LARGE.replace(rows=6, columns=6, share_rows=2, drain=3, c_depth=16),
+    "4x4": Params(a_depth=16, w_depth=4, c_depth=16),
+    "4x2-share1": LARGE.replace(rows=4, columns=2, share_rows=1, share_columns=1),
+}
+
+
+@pytest.mark.parametrize("params", SHAPES.values(), ids=list(SHAPES))
+def test_shapes_of_clusters(params: Params) -> None:
+    """Several tiles each way, freely and under stalls, in every way of sharing and draining."""
+    for seed in range(3):
+        rng = np.random.default_rng([seed, params.rows, params.drain])
+        m, n, blocks = 3 * params.tile_rows - 5, 4 * params.columns - 1, int(rng.integers(1, 2 * params.rows))
+        formats = [[str(f) for f in rng.choice(list(params.formats), blocks)] for _ in range(2)]
+        a = random_tensor(rng, m, formats[0], low=100, high=150)
+        w = random_tensor(rng, n, formats[1], axis=0, low=100, high=150)
+        check("verilator", params, a, w, random_stalls(rng) if seed else Stalls(), 65535)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_any_encoding_in_amaranth(seed: int) -> None:
     rng = np.random.default_rng([seed, 99])

@@ -1,8 +1,8 @@
 """The layers of the project, read from the import statements of every file.
 
 - `golden` imports NumPy and the standard library.
-- Parameters, workloads and the performance model import `golden.formats` and each other, neither hardware, Amaranth nor
-  golden arithmetic.
+- Parameters, latencies, workloads and the performance model import `golden.formats`, each other and the table of the
+  engine's latencies, neither hardware, Amaranth nor golden arithmetic.
 - Hardware imports Amaranth, `golden.formats` and hardware of its own folder or of those below it.
 - Nothing imports `tests` or `fpga`, but they themselves.
 """
@@ -17,11 +17,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("golden", "mixdit_hw", "benchmarks", "examples", "scripts", "docs", "fpga", "tests")
 
-PLAIN = {f"mixdit_hw.{name}" for name in ("params", "presets", "workloads", "perf")}
+PLAIN = {f"mixdit_hw.{name}" for name in ("params", "presets", "latency", "workloads", "perf")}
+DATA = "mixdit_hw.dot.timing"  # latencies of the engine, as plain as those of `mixdit_hw.latency`
 # Hardware and what it is written with, lowest first; a file may import from its own folder and from lower lines.
 LAYERS = (
     ("params", "keywords", "rtlil"),
-    ("shapes", "stream", "ports"),
+    ("latency", "shapes", "stream", "ports"),
     ("unit",),
     ("arith",),
     ("codec", "dot"),
@@ -115,9 +116,11 @@ def test_parameters():
     assert {"mixdit_hw.perf.core", "mixdit_hw.perf.model"} <= {module_name(path) for path in paths}
 
     def allowed(_: str, name: str) -> bool:
-        return is_standard(name) or inside(name, "golden.formats") or unit_of(name) in PLAIN
+        return is_standard(name) or inside(name, "golden.formats") or unit_of(name) in PLAIN or inside(name, DATA)
 
     assert offences(paths, allowed) == []
+    engine = ROOT / "mixdit_hw" / "dot"
+    assert offences([engine / "timing.py", engine / "__init__.py"], lambda _, name: is_standard(name)) == []
 
 
 def test_hardware():

@@ -7,14 +7,19 @@ import tomllib
 import pytest
 
 from golden.formats import MX4, MX6, MX9
-from mixdit_hw.arith.fp32_add import FP32Add
-from mixdit_hw.params import ADDER_LATENCY, ROUNDINGS, Params
+from mixdit_hw.dot.timing import TIMINGS
+from mixdit_hw.params import LOOP_LATENCIES, ROUNDINGS, Params
 from tests.support.errors import raises_exactly
 
-INTEGERS = ("rows", "columns", "interleave", "a_depth", "w_depth", "c_depth", "drain", "cmd_depth")
+INTEGERS = (
+    *("rows", "columns", "share_rows", "share_columns", "loop_latency", "interleave"),
+    *("a_depth", "w_depth", "c_depth", "drain", "cmd_depth", "outlier_depth"),
+)
 ODD = Params(
     rows=6,
     columns=3,
+    share_rows=4,
+    share_columns=1,
     interleave=5,
     formats=("mx6", "mx4"),
     a_depth=32,
@@ -61,6 +66,9 @@ def test_list_of_formats(value):
         ({"rows": 129}, "rows must be 1 to 128, not 129"),
         ({"columns": -1}, "columns must be 1 to 128, not -1"),
         ({"columns": 129}, "columns must be 1 to 128, not 129"),
+        ({"share_rows": 3}, "share_rows must be one of 1, 2, 4, not 3"),
+        ({"share_columns": 8}, "share_columns must be one of 1, 2, 4, not 8"),
+        ({"loop_latency": 5}, f"loop_latency must be one of {', '.join(map(str, LOOP_LATENCIES))}, not 5"),
         ({"interleave": 3}, "interleave must be 4 to 16, not 3"),
         ({"interleave": 17}, "interleave must be 4 to 16, not 17"),
         ({"cmd_depth": 0}, "cmd_depth must be 1 to 64, not 0"),
@@ -117,6 +125,65 @@ def test_derived():
     assert (Params(formats=("mx4",)).magnitude_bits, Params(formats=("mx4",)).digits) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "cluster", "skews", "chains", "lane"),
+    [
+        # rows of clusters are T-1 = 3 cycles apart, chains lcm(V, drain), lanes (depth, entries of a tile, engines)
+        ({}, (2, 2), (3, 1), 2, (32, 8, 2)),
+        ({"share_rows": 1, "share_columns": 1}, (1, 1), (9, 3), 1, (64, 16, 4)),
+        ({"share_rows": 4, "share_columns": 4}, (4, 4), (0, 0), 4, (16, 4, 1)),
+        ({"drain": 2}, (2, 2), (3, 1), 2, (64, 8, 2)),
+        ({"drain": 4}, (2, 2), (3, 1), 4, (64, 4, 1)),
+        ({"share_rows": 4, "drain": 2}, (4, 2), (0, 1), 4, (32, 4, 1)),
+        ({"rows": 6, "columns": 6, "share_rows": 4, "drain": 3}, (2, 2), (6, 2), 6, (32, 4, 1)),
+        ({"rows": 12, "columns": 7, "share_rows": 4, "drain": 3}, (4, 1), (6, 6), 12, (16, 4, 1)),
+        ({"rows": 3, "columns": 1, "interleave": 9}, (1, 1), (16, 0), 1, (64, 27, 3)),
+        ({"rows": 16, "columns": 16, "drain": 4, "c_depth": 128}, (2, 2), (21, 7), 4, (128, 16, 4)),
+    ],
+)
+def test_clusters_and_chains(changes, cluster, skews, chains, lane):
+    p = Params().replace(**changes)
+    assert (p.cluster_rows, p.cluster_columns) == cluster
+    assert (p.row_skew, p.column_skew) == skews
+    assert p.chains == chains
+    assert (p.lane_depth, p.lane_tile, p.chain_rows) == lane
+
+
+def test_lanes_hold_what_c_depth_says():
+    """However chains and drain divide the rows: so many beats in all, a power of two of entries, and a tile."""
+    for rows in (1, 2, 3, 4, 6, 8, 12, 20, 128):
+        for share in (1, 2, 4):
+            for drain in (d for d in range(1, rows + 1) if rows % d == 0):
+                least = 1 << (rows * 4 // drain - 1).bit_length()
+                p = Params(rows=rows, share_rows=share, drain=drain, c_depth=least)
+                assert p.lane_depth * p.chains == p.c_depth * p.drain
+                assert p.lane_depth & (p.lane_depth - 1) == 0
+                assert p.lane_depth >= p.lane_tile
+                assert p.lane_tile * p.chains == p.tile_rows
+
+
+@pytest.mark.parametrize(
+    ("changes", "a_depth", "w_depth"),
+    [
+        # least entries: (R/V - 1)*(T - 1) + 2*T + 2 of A, ceil((C/H + 2)/T) + 1 of W; then powers of two
+        ({}, 16, 4),
+        ({"rows": 6}, 16, 4),  # 16 entries of A
+        ({"rows": 8}, 32, 4),  # 19
+        ({"rows": 16, "columns": 16}, 32, 4),  # 31, 4
+        ({"rows": 18, "columns": 20}, 64, 4),  # 34, 4
+        ({"columns": 22}, 16, 8),  # 5 of W
+        ({"interleave": 5, "rows": 12, "a_depth": 32}, 32, 4),  # 32 of A
+        ({"interleave": 16, "rows": 2}, 64, 4),  # never below the limits of the parameters
+        ({"rows": 64, "columns": 64, "share_rows": 1, "share_columns": 1, "c_depth": 256}, 256, 32),
+    ],
+)
+def test_full_rate_depths(changes, a_depth, w_depth):
+    """`tests.unit.test_top` shows that they are just enough."""
+    params = Params(**{"a_depth": 64, "c_depth": 128} | changes)
+    assert (params.full_rate_a_depth, params.full_rate_w_depth) == (a_depth, w_depth)
+    assert params.replace(a_depth=a_depth, w_depth=w_depth).full_rate_a_depth == a_depth
+
+
 def test_order_of_formats():
     """Formats are a set: their order does not make another design."""
     assert Params(formats=["mx4", "mx9"]) == Params(formats=("mx9", "mx4"))  # type: ignore[arg-type]
@@ -141,7 +208,7 @@ def test_round_trips(params):
 
 
 def test_text():
-    assert ODD.to_toml().splitlines()[:4] == ["rows = 6", "columns = 3", "interleave = 5", 'formats = ["mx6", "mx4"]']
+    assert ODD.to_toml().splitlines()[:4] == ["rows = 6", "columns = 3", "share_rows = 4", "share_columns = 1"]
     assert ODD.to_json().startswith('{\n  "rows": 6,\n')
     assert Params.from_toml("rows = 2 # the others by default") == Params(rows=2)
     assert Params.from_json("{}") == Params()
@@ -163,5 +230,6 @@ def test_bad_text():
         Params.from_toml('rows = "2"')
 
 
-def test_interleave_covers_the_adder():
-    assert FP32Add.latency == ADDER_LATENCY
+def test_loop_latencies_are_those_of_the_engine():
+    assert set(LOOP_LATENCIES) == set(TIMINGS)
+    assert all(timing.adder == loop for loop, timing in TIMINGS.items())

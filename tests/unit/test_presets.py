@@ -12,10 +12,11 @@ def test_sizes():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset(name):
-    """Each supports all formats, and has room for two tiles' results, so that tiles overlap."""
+    """Each supports all formats, and has room for operands that keep it busy and for two tiles' results."""
     params = get_preset(name)
     assert params is PRESETS[name]
     assert params.formats == ("mx9", "mx6", "mx4")
+    assert (params.a_depth, params.w_depth) == (params.full_rate_a_depth, params.full_rate_w_depth)
     assert params.c_depth >= 2 * params.tile_beats
     assert type(params).from_toml(params.to_toml()) == params
 

@@ -8,6 +8,7 @@ import pytest
 
 from golden.formats import get_format
 from mixdit_hw.params import Params
+from mixdit_hw.presets import PRESETS
 from mixdit_hw.tile.counters import STEP_EVENTS, Counters
 from mixdit_hw.top import Core
 from tests.support.streams import Bench, Sink, Source
@@ -58,8 +59,15 @@ bench_of = cache(CoreBench)
         SMALL.replace(rows=3, columns=2, drain=3, c_depth=4, w_depth=8),
         SMALL.replace(rows=1, columns=2, formats=("mx6", "mx4"), c_depth=4),
         SMALL.replace(rows=1, columns=1, formats=("mx4",), interleave=6, a_depth=32, c_depth=8),
+        SMALL.replace(rows=4, columns=2, share_rows=1, share_columns=1, formats=("mx6",)),
+        SMALL.replace(rows=4, columns=1, share_rows=4),
+        SMALL.replace(rows=6, columns=2, drain=3, formats=("mx4",), c_depth=8),
+        SMALL.replace(rows=2, columns=3, c_depth=8),
     ],
-    ids=["2x2", "4x1-drain2-T5", "3x2-drain3", "1x2-mx6-mx4", "1x1-mx4-T6"],
+    ids=[
+        *("2x2", "4x1-drain2-T5", "3x2-drain3", "1x2-mx6-mx4", "1x1-mx4-T6"),
+        *("4x2-share1", "4x1-share4", "6x2-drain3", "2x3"),
+    ],
 )
 def test_random_tiles(params):
     bench = bench_of(params)
@@ -102,8 +110,11 @@ def test_full_rate(fmt, passes):
         SMALL,
         SMALL.replace(rows=4, columns=1, drain=2, interleave=5, a_depth=32),
         SMALL.replace(rows=3, columns=2, drain=3, c_depth=4, w_depth=8),
+        SMALL.replace(rows=4, columns=2, share_rows=1, share_columns=1, formats=("mx6",)),
+        SMALL.replace(rows=4, columns=1, share_rows=4),
+        SMALL.replace(rows=6, columns=2, drain=3, formats=("mx4",), c_depth=8),
     ],
-    ids=["2x2", "4x1-drain2-T5", "3x2-drain3"],
+    ids=["2x2", "4x1-drain2-T5", "3x2-drain3", "4x2-share1", "4x1-share4", "6x2-drain3"],
 )
 def test_latency_and_counters(params):
     """Decisions for the first and the last pass show in the counters, as much later as these say."""
@@ -121,6 +132,28 @@ def test_latency_and_counters(params):
     assert events[0] == total
     # The steps from the first pass to the last are passes or waits, but there is one command only.
     assert sum(events) == (last - first) // params.interleave + 1
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+@pytest.mark.parametrize("formats", [("mx6",), ("mx9",), ("mx9", "mx6", "mx4")], ids="-".join)
+def test_presets_never_wait(preset, formats):
+    """A pass in every step from the first to the last: 3 tiles, long enough for the memories to fill and empty."""
+    params = PRESETS[preset]
+    bench = bench_of(params)
+    core = bench.core
+    rng = np.random.default_rng(12)
+    count = 24 if formats == ("mx6",) else 8
+    f = [get_format(name) for name in formats]
+    tiles = [
+        random_tile(rng, params, [(f[rng.integers(len(f))], f[rng.integers(len(f))]) for _ in range(count)])
+        for _ in range(3)
+    ]
+    sink = bench.run(tiles, watch=[core.cycles, *(getattr(core, name) for name in STEP_EVENTS)], seed=12)
+    cycles, *events = bench.bench.watched[-1]
+    passes = sum(tile.passes() for tile in tiles)
+    assert events == [passes, 0, 0, 0, 0]
+    assert cycles == (passes - 1) * params.interleave + core.latency + params.tile_beats
+    assert len(sink.cycles) == 3 * params.tile_beats
 
 
 def test_clear():

@@ -41,25 +41,39 @@ def near(rng: np.random.Generator, a: np.ndarray) -> np.ndarray:
     return (sign << 31) | (exponent << 23) | fraction
 
 
-def run(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    rows = [{"a": x, "b": y} for x, y in zip(a.tolist(), b.tolist(), strict=True)]
-    out = Clocked(FP32Add()).run(rows, ["o"], tail=FP32Add.latency)["o"]
-    return np.array(out[FP32Add.latency :], dtype=np.uint32)
+def run(a: np.ndarray, b: np.ndarray, latency: int, clear: np.ndarray) -> np.ndarray:
+    columns = a.tolist(), b.tolist(), clear.tolist()
+    rows = [{"a": x, "b": y, "clear": c} for x, y, c in zip(*columns, strict=True)]
+    out = Clocked(FP32Add(latency)).run(rows, ["o"], tail=latency)["o"]
+    return np.array(out[latency:], dtype=np.uint32)
 
 
-def check(a: np.ndarray, b: np.ndarray) -> None:
-    got, want = run(a, b), reference(a, b)
+def check(a: np.ndarray, b: np.ndarray, latency: int, seed: int = 0) -> None:
+    """One sum in eight with the first summand cleared."""
+    clear = np.random.default_rng(seed).random(len(a)) < 0.125
+    got, want = run(a, b, latency, clear), reference(np.where(clear, 0, a).astype(np.uint32), b)
     bad = np.flatnonzero(got != want)
     assert not len(bad), f"{a[bad[0]]:08x} + {b[bad[0]]:08x} = {got[bad[0]]:08x}, not {want[bad[0]]:08x}"
 
 
-def test_corners():
+LATENCIES = pytest.mark.parametrize("latency", [4, 8])
+
+
+@LATENCIES
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_corners(seed, latency):
     a, b = (x.ravel() for x in np.meshgrid(np.array(CORNERS, dtype=np.uint32), np.array(CORNERS, dtype=np.uint32)))
-    check(a.copy(), b.copy())
+    check(a.copy(), b.copy(), latency, seed)
 
 
+@LATENCIES
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random(seed):
+def test_random(seed, latency):
     rng = np.random.default_rng(seed)
     a = random_words(rng, 2000)
-    check(a, np.concatenate([random_words(rng, 500), near(rng, a[500:])]))
+    check(a, np.concatenate([random_words(rng, 500), near(rng, a[500:])]), latency, seed)
+
+
+def test_argument():
+    with pytest.raises(ValueError, match=r"^latency must be 4 or 8, not 5$"):
+        FP32Add(5)

@@ -5,7 +5,7 @@ import random
 import pytest
 from amaranth.hdl import Module, Shape, Signal, signed
 
-from mixdit_hw.arith.register import register
+from mixdit_hw.arith.register import cut, register
 from tests.support.clocked import Clocked, Function
 
 
@@ -26,6 +26,21 @@ def test_shape_and_name():
     assert y.shape() == Shape(5, signed=True)
     assert y.name == "held"
     assert register(m, x + 1, "next").shape() == Shape(6, signed=True)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_cut(active):
+    """Every value a cycle later, or at once."""
+    rows = [{"x": n * 37 % 256, "y": n % 2} for n in range(20)]
+
+    def build(m: Module, x: Signal, y: Signal) -> dict:
+        s = cut(m, "_held", active, total=x + 1, flag=y)
+        assert not active or (s.total.name, s.flag.name) == ("total_held", "flag_held")
+        return {"total": s.total, "flag": s.flag}
+
+    out = Clocked(Function({"x": 8, "y": 1}, build)).run(rows, ["total", "flag"], tail=1)
+    assert out["total"][active:][: len(rows)] == [row["x"] + 1 for row in rows]
+    assert out["flag"][active:][: len(rows)] == [row["y"] for row in rows]
 
 
 def test_argument():

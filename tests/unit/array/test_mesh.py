@@ -8,13 +8,27 @@ from mixdit_hw.array.mesh import Array
 from mixdit_hw.params import Params
 from tests.support.clocked import Clocked
 from tests.support.streams import to_bits
-from tests.support.tiles import Tile, a_rows, blocks_bits, random_tiles, result_words
+from tests.support.tiles import Tile, a_rows, blocks_bits, lane_words, random_tiles
 
 DESIGNS = {
     "1x1": Params(rows=1, columns=1, a_depth=32, w_depth=8, c_depth=16),
-    "2x3": Params(rows=2, columns=3, a_depth=32, w_depth=8, c_depth=16),
+    "2x3": Params(rows=2, columns=3, a_depth=32, w_depth=8, c_depth=32),
+    "4x4": Params(rows=4, columns=4, a_depth=32, w_depth=8, c_depth=64),
     "4x1-drain2-T5": Params(rows=4, columns=1, interleave=5, drain=2, a_depth=64, w_depth=8, c_depth=32),
     "3x2-drain3-mx6": Params(rows=3, columns=2, drain=3, formats=("mx6", "mx4"), a_depth=32, w_depth=8, c_depth=8),
+    "6x6-drain3": Params(rows=6, columns=6, drain=3, a_depth=32, w_depth=8, c_depth=32),
+    "4x2-share1": Params(rows=4, columns=2, share_rows=1, share_columns=1, a_depth=32, w_depth=8, c_depth=64),
+    **{
+        f"8x4-share4x2-drain{drain}": Params(
+            rows=8, columns=4, share_rows=4, drain=drain, formats=formats, a_depth=32, w_depth=8, c_depth=c_depth
+        )
+        for drain, formats, c_depth in (
+            (1, ("mx9", "mx6", "mx4"), 128),
+            (2, ("mx4",), 32),
+            (4, ("mx6", "mx4"), 16),
+            (8, ("mx9",), 8),
+        )
+    },
 }
 
 
@@ -47,11 +61,10 @@ class Drive:
 
     def tiles(self, tiles: list[Tile]) -> None:
         """All passes of the tiles, with no more bubbles than the result chains need."""
-        height = self.params.rows // self.params.drain
         block = 0
         for tile in tiles:
             total = tile.passes()
-            for _ in range(height - total if self.starts else 0):
+            for _ in range(self.params.chain_rows - total if self.starts else 0):
                 self.step({"address": block * self.params.interleave}, {"address": block})
             done = 0
             for a, w in zip(tile.a, tile.w, strict=True):
@@ -75,11 +88,11 @@ class Drive:
                     )
                 block += 1
 
-    def finish(self, beats: int) -> None:
+    def finish(self, entries: int) -> None:
         """Bubbles until all results are there, then a read of each."""
         for _ in range(2 * self.params.rows + self.params.columns + 8):
             self.step({}, {})
-        self.rows += [{"read": 1, "read_address": n % self.params.c_depth} for n in range(beats)] + [{}]
+        self.rows += [{"read": 1, "read_address": n % self.params.lane_depth} for n in range(entries)] + [{}]
 
 
 @pytest.fixture(scope="module", params=DESIGNS.values(), ids=list(DESIGNS))
@@ -89,31 +102,35 @@ def array(request) -> tuple[Params, Array, Clocked]:
 
 
 def test_tiles(array):
-    """Exact results, each beat committed in the cycle that the latency and the skew of its last lane say."""
+    """Exact results, each entry committed in the cycle that the latency and the skew of its last lane say."""
     params, dut, bench = array
-    tiles = random_tiles(np.random.default_rng(1), params, 4, 2)[: params.c_depth // params.tile_beats]
+    tiles = random_tiles(np.random.default_rng(1), params, 4, 2)[: params.lane_depth // params.lane_tile]
     drive = Drive(params)
     drive.write(tiles)
     drive.tiles(tiles)
-    drive.finish(len(tiles) * params.tile_beats)
+    drive.finish(len(tiles) * params.lane_tile)
     out = bench.run(drive.rows, ["commit", "words"])
-    last_segment = (params.rows - params.rows // params.drain) * (params.interleave - 1)
-    first = [start + dut.latency + last_segment + params.columns - 1 for start in drive.starts]
-    commits = [cycle + i for cycle in first for i in range(params.tile_beats)]
+    last_segment = params.rows // params.cluster_rows - params.rows // params.chains  # its first row of clusters
+    skew = last_segment * (params.interleave - 1) + params.columns // params.cluster_columns - 1
+    commits = [start + dut.latency + skew + i for start in drive.starts for i in range(params.lane_tile)]
     assert [cycle for cycle, commit in enumerate(out["commit"]) if commit] == commits
-    assert out["words"][-len(commits) :] == [word for tile in tiles for word in result_words(tile, params)]
+    assert out["words"][-len(commits) :] == [word for tile in tiles for word in lane_words(tile, params)]
 
 
 def test_skew_of_control(array):
-    """Row r takes A's control r*(T-1) cycles after the first row, column c W's c cycles after the first column."""
+    """Cluster row q takes A's control q*(T-1) cycles after the first, cluster column d W's d cycles after the first."""
     params, _, bench = array
     drive = Drive(params)
     steps = [3, 7, 9, 12, 13, 13, 2, 1] + [0] * params.rows
     for n in steps:
         drive.step({"address": n}, {"address": n % 8})
     out = bench.run(drive.rows, ["a_oldest", "w_oldest"])
-    turns = params.interleave
-    a_delay, w_delay = (params.rows - 1) * (turns - 1) + 1, params.columns
-    held = [n for n in steps for _ in range(turns)]
+    a_delay, w_delay = params.row_skew + 1, params.column_skew + 1
+    held = [n for n in steps for _ in range(params.interleave)]
     assert out["a_oldest"] == [0] * a_delay + held[: len(held) - a_delay]
     assert out["w_oldest"] == [0] * w_delay + [n % 8 for n in held[: len(held) - w_delay]]
+
+
+def test_latency_does_not_depend_on_the_shape():
+    """Clusters cost no latency: with the 4-cycle accumulation loop a result is there 13 cycles after its pass."""
+    assert {Array(params).latency for params in DESIGNS.values()} == {13}

@@ -34,7 +34,7 @@ def test_text_and_files(capsys, tmp_path, monkeypatch):
     lines = out.splitlines()
     dit = MODELS["DiT-XL-256"]
     assert lines[:4] == [
-        "design      preset base: 16 x 16 engines, T = 4, 4,096 MX6 MAC per cycle, 1000 MHz",
+        "design      preset base: 16 x 16 engines, T = 8, 4,096 MX6 MAC per cycle, 1000 MHz",
         "memory      unlimited, latency 0 cycles, buffer 2,097,152 bytes; cycles per beat A 1, W 1, C 1",
         f"model       DiT-XL-256: {describe(dit, dit.mix)}",
         "",

@@ -8,6 +8,7 @@ from amaranth.hdl import Const, Value
 
 from mixdit_hw.dot.lanes import PAIR_BITS, Lanes
 from mixdit_hw.dot.operand import DigitsLayout
+from mixdit_hw.dot.timing import TIMINGS, Timing
 from tests.support.clocked import Clocked
 
 Lane = tuple[int, int]  # digit and sign
@@ -22,25 +23,35 @@ def bits(lanes: list[Lane]) -> int:
     ).value
 
 
-def expected(a: list[Lane], w: list[Lane]) -> tuple[int, int]:
+def expected(a: list[Lane], w: list[Lane], w_micro: int) -> tuple[int, int]:
     """Raw ``pairs`` and ``signs``."""
     products = [x * y * (-1) ** (s ^ t) for (x, s), (y, t) in zip(a, w, strict=True)]
     signs = [a[2 * j][1] ^ w[2 * j][1] for j in range(8)]
     pairs = 0
     for j in range(8):
-        stored = products[2 * j] + products[2 * j + 1] - signs[j]
+        stored = (products[2 * j] + products[2 * j + 1]) * (1 if w_micro >> j & 1 else 2) - signs[j]
         pairs |= stored % (1 << PAIR_BITS) << j * PAIR_BITS
     return pairs, sum(sign << j for j, sign in enumerate(signs))
 
 
-def check(cases: list[tuple[list[Lane], list[Lane]]]) -> None:
-    out = Clocked(Lanes()).run([{"a": bits(a), "w": bits(w)} for a, w in cases], ["pairs", "signs"], tail=Lanes.latency)
-    got = list(zip(out["pairs"], out["signs"], strict=True))[Lanes.latency :]
-    for (a, w), result in zip(cases, got, strict=True):
-        assert result == expected(a, w), f"{a} times {w}"
+def check(cases: list[tuple[list[Lane], list[Lane]]], timing: Timing, seed: int = 0) -> None:
+    """With random microexponents of W, which come when the timing says."""
+    rng = random.Random(seed)
+    micros = [rng.randrange(256) for _ in cases]
+    rows = [{"a": bits(a), "w": bits(w)} for a, w in cases] + [{} for _ in range(timing.w_micro)]
+    for n, micro in enumerate(micros):
+        rows[n + timing.w_micro]["w_micro"] = micro
+    out = Clocked(Lanes(timing)).run(rows, ["pairs", "signs"], tail=timing.lanes - timing.w_micro)
+    got = list(zip(out["pairs"], out["signs"], strict=True))[timing.lanes :]
+    for (a, w), micro, result in zip(cases, micros, got, strict=True):
+        assert result == expected(a, w, micro), f"{a} times {w}, microexponents {micro:08b}"
 
 
-def test_all_products():
+TIMING = pytest.mark.parametrize("timing", TIMINGS.values(), ids=[f"loop{latency}" for latency in TIMINGS])
+
+
+@TIMING
+def test_all_products(timing):
     """All digits and signs of one product, beside another one of its pair at both ends and in the middle."""
     cases = []
     others = [((0, 0), (0, 0)), ((15, 0), (15, 0)), ((15, 1), (15, 0)), ((7, 0), (11, 1))]
@@ -53,11 +64,12 @@ def test_all_products():
                 a.append(p)
                 w.append(q)
         cases.append((a, w))
-    check(cases)
+    check(cases, timing)
 
 
+@TIMING
 @pytest.mark.parametrize("seed", [1])
-def test_random(seed):
+def test_random(seed, timing):
     rng = random.Random(seed)
 
     def lanes() -> list[Lane]:
@@ -67,4 +79,4 @@ def test_random(seed):
             for _ in range(16)
         ]
 
-    check([(lanes(), lanes()) for _ in range(500)])
+    check([(lanes(), lanes()) for _ in range(500)], timing, seed)

@@ -25,7 +25,7 @@ def test_times_and_speedups() -> None:
     ours = found["ours"]
     assert ours["cycles"] == cost.cycles
     assert ours["seconds_per_step"] == cost.cycles / 2e9
-    assert ours["seconds_per_image"] == 28 * cost.cycles / 2e9
+    assert ours["seconds_per_image"] == 28 * (cost.cycles / 2e9)
     assert found["authors"]["cycles"] == authors
     assert found["authors"]["speedup"] == authors / cost.cycles
     assert found["authors"]["macs_per_cycle"] == ours["macs_per_cycle"] == 65536

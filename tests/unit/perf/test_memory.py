@@ -51,7 +51,7 @@ def walk(params: Params, gemm: Gemm, memory: Memory) -> float:
 )
 def test_slow_streams(gemm: Gemm, preset: str, streams: tuple[float, float, float]) -> None:
     """Within 1 % of the walk, beside what the pipeline takes."""
-    params = PRESETS[preset].replace(drain=PRESETS[preset].rows // 2, c_depth=256)
+    params = PRESETS[preset].replace(drain=PRESETS[preset].rows // 2, a_depth=64, w_depth=16, c_depth=256)
     memory = Memory(a=streams[0], w=streams[1], c=streams[2])
     cost = memory_cost(params, gemm, memory)
     pipeline = core_cost(params, m=1, n=1, passes=(1,)).cycles - params.interleave - params.tile_beats
@@ -60,7 +60,7 @@ def test_slow_streams(gemm: Gemm, preset: str, streams: tuple[float, float, floa
 
 def test_a_full_queue_loses_the_streams_lead() -> None:
     """In a cluster of slow blocks a stream that is nearly fast enough gets ahead only by what its queue holds."""
-    params = PRESETS["small"]
+    params = PRESETS["small"].replace(a_depth=32)
     memory = Memory(a=1.1)
     cost = memory_cost(params, LINEAR, memory)
     tiles = 32 * 32
@@ -77,14 +77,14 @@ def test_parts_make_up_the_cycles() -> None:
         for gemm in (LINEAR, HEAD):
             cost = memory_cost(PRESETS["base"], gemm, memory)
             assert tuple(cost.waits) == CAUSES
-            assert cost.core.passes * 4 + sum(cost.waits.values()) + cost.start == cost.cycles
+            assert cost.core.passes * PRESETS["base"].interleave + sum(cost.waits.values()) + cost.start == cost.cycles
 
 
 def test_an_ideal_memory_is_the_core_alone() -> None:
     core = core_cost(PRESETS["base"], m=256, n=256, passes=(1,) * 5, instances=4)
     cost = memory_cost(PRESETS["base"], HEAD, Memory())
     assert (cost.core, cost.cycles) == (core, core.cycles)
-    assert cost.waits == {"a": 0, "w": 0, "result": 0, "drain": 4 * core.wait_drain}
+    assert cost.waits == {cause: PRESETS["base"].interleave * getattr(core, f"wait_{cause}") for cause in CAUSES}
 
 
 def test_bandwidth() -> None:
@@ -98,7 +98,7 @@ def test_bandwidth() -> None:
 
 def test_traffic() -> None:
     """Tiles of 64 x 16: A of 8 panels of 64 rows, W of 8 panels of 16 columns."""
-    params = PRESETS["base"]
+    params = Params(rows=16, columns=16)
     a, w = LINEAR.a_bytes, LINEAR.w_bytes
     c = 512 * 128 * 4
 

@@ -36,7 +36,8 @@ def test_products_are_the_cores() -> None:
 
 
 def test_bytes() -> None:
-    product = step_cost(PRESETS["base"], MODELS["DiT-XL-256"].gemms(), Memory(buffer=0)).products[0]
+    params = Params(rows=16, columns=16, a_depth=128)
+    product = step_cost(params, MODELS["DiT-XL-256"].gemms(), Memory(buffer=0)).products[0]
     gemm = product.gemm
     assert product.bytes == {"a": 28 * 72 * gemm.a_bytes, "w": 28 * 8 * gemm.w_bytes, "c": 28 * gemm.c_bytes}
     assert product.events.memory_bytes == sum(product.bytes.values())

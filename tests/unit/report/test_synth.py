@@ -110,12 +110,12 @@ def test_units_keep_their_boundaries_unless_flat(tmp_path, fake_yosys):
     fake_yosys(writes({"mixdit_array": {"LUT4": 1}}))
     kept = synthesize(PARAMS, "array", target="ecp5", build_dir=tmp_path)
     flat = synthesize(PARAMS, "array", target="ecp5", flat=True, dsp=True, build_dir=tmp_path)
-    (line,) = set(kept.script) - set(flat.script) - {"synth_ecp5 -nodsp -top mixdit_array"}
+    (line,) = set(kept.script) - set(flat.script) - {"synth_ecp5 -abc9 -nowidelut -nodsp -top mixdit_array"}
     words = line.split()
     assert words[:4] == ["setattr", "-mod", "-set", "keep_hierarchy"]
     assert set(words[5:]) >= {"mixdit_engine", "mixdit_row_feeder", "mixdit_column_feeder", "mixdit_result_lane"}
     assert "mixdit_array" not in words
-    assert set(flat.script) - set(kept.script) == {"synth_ecp5 -top mixdit_array"}
+    assert set(flat.script) - set(kept.script) == {"synth_ecp5 -abc9 -nowidelut -top mixdit_array"}
     assert kept.folder != flat.folder
 
 

@@ -68,11 +68,12 @@ def test_generic():
         ("generic", False, "synth -flatten -top t"),
         ("ice40", True, "synth_ice40 -dsp -top t"),
         ("ice40", False, "synth_ice40 -top t"),
-        ("ecp5", True, "synth_ecp5 -top t"),
-        ("ecp5", False, "synth_ecp5 -nodsp -top t"),
+        ("ecp5", True, "synth_ecp5 -abc9 -nowidelut -top t"),
+        ("ecp5", False, "synth_ecp5 -abc9 -nowidelut -nodsp -top t"),
         ("gowin", False, "synth_gowin -noiopads -nodsp -top t"),
         ("xc7", False, "synth_xilinx -family xc7 -flatten -noiopad -noclkbuf -nodsp -top t"),
     ],
 )
 def test_scripts(target: str, dsp: bool, command: str):
-    assert FPGA_TARGETS[target].script("t", dsp=dsp) == [command]
+    before = ["scratchpad -copy abc9.script.flow3 abc9.script"] if target == "ecp5" else []
+    assert FPGA_TARGETS[target].script("t", dsp=dsp) == [*before, command]

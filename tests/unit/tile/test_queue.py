@@ -10,10 +10,11 @@ from golden.formats import FORMATS, MX9
 from mixdit_hw.array.column import ColumnFeeder
 from mixdit_hw.array.control import ColumnControlLayout, RowControlLayout, pointer_bits
 from mixdit_hw.array.row import RowFeeder
+from mixdit_hw.dot.operand import OPERAND_BITS
 from mixdit_hw.params import Params
 from mixdit_hw.shapes import BlockLayout
 from mixdit_hw.tile.queue import OperandQueue
-from tests.support.blocks import Block, random_block
+from tests.support.blocks import Block, join, random_block
 from tests.support.clocked import Clocked
 
 OUTPUTS = ("ready", "write", "write_address", "head", "available", "two_digits")
@@ -79,13 +80,13 @@ class Side(Elaboratable):
         self.queue = OperandQueue(depth, entries, params.digits)
         self.valid, self.format, self.ready = self.queue.valid, self.queue.format, self.queue.ready
         self.available, self.take = self.queue.available, self.queue.take
-        self.feeders = [
-            RowFeeder(params) if rows else ColumnFeeder(params) for _ in range(params.rows if rows else params.columns)
-        ]
+        self.shared = params.cluster_rows if rows else params.cluster_columns
+        count = (params.rows if rows else params.columns) // self.shared
+        self.feeders = [RowFeeder(params) if rows else ColumnFeeder(params) for _ in range(count)]
         self.block = Signal(BlockLayout(params.magnitude_bits))  # the same for all feeders
         self.phase = Signal(params.interleave, init=1)
         self.pass_ = Signal()  # in the last cycle of a step: the next one is a pass of the block at the head
-        self.digits = [Signal(80, name=f"digits{n}") for n in range(len(self.feeders))]
+        self.digits = [Signal(self.shared * OPERAND_BITS, name=f"digits{n}") for n in range(len(self.feeders))]
         for n, signal in enumerate(self.digits):
             setattr(self, f"digits{n}", signal)
 
@@ -106,7 +107,7 @@ class Side(Elaboratable):
             m.d.comb += [
                 feeder.write.eq(queue.write),
                 feeder.write_address.eq(queue.write_address),
-                Value.cast(feeder.write_block).eq(Value.cast(self.block)),
+                Value.cast(feeder.write_blocks).eq(Value.cast(self.block).replicate(self.shared)),
                 Value.cast(feeder.control).eq(held),
                 self.digits[n].eq(feeder.a if isinstance(feeder, RowFeeder) else feeder.w),
             ]
@@ -120,12 +121,14 @@ class Side(Elaboratable):
 @pytest.mark.parametrize(
     ("params", "rows"),
     [
-        (Params(rows=16, columns=1, a_depth=16), True),
+        (Params(rows=16, columns=1, share_rows=1, a_depth=16), True),
         (Params(rows=9, columns=1, interleave=5, a_depth=32), True),
-        (Params(rows=1, columns=40, w_depth=4), False),
+        (Params(rows=24, columns=1, a_depth=16, c_depth=128), True),
+        (Params(rows=1, columns=40, share_columns=1, w_depth=4), False),
         (Params(rows=1, columns=9, w_depth=4), False),
+        (Params(rows=1, columns=36, w_depth=4, share_columns=4), False),
     ],
-    ids=["16-rows", "9-rows-T5", "40-columns", "9-columns"],
+    ids=["16-rows", "9-rows-T5", "24-rows-shared", "40-columns", "9-columns", "36-columns-shared"],
 )
 @pytest.mark.parametrize("eager", [True, False])
 def test_nothing_is_overwritten(params, rows, eager):
@@ -168,4 +171,48 @@ def test_nothing_is_overwritten(params, rows, eager):
             for t in range(turns):
                 block = blocks[k * entries + (t if rows else 0)]
                 got = out[f"digits{n}"][start + skew + t]
-                assert got == block.operand(False), f"feeder {n}, block {k}, entry {t}"
+                expected = join([block.operand(False)] * side.shared, OPERAND_BITS)
+                assert got == expected, f"feeder {n}, block {k}, entry {t}"
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "depth", "enough"),
+    [
+        # A needs (R/V - 1)*(T - 1) + 2*T + 2 entries, W ceil((C/H + 2)/T) + 1.
+        ({"rows": 1}, True, 16, True),  # 10
+        ({"rows": 3}, True, 16, True),  # 16
+        ({"rows": 4}, True, 16, False),  # 19
+        ({"rows": 8}, True, 32, True),  # 31
+        ({"rows": 16, "share_rows": 2}, True, 32, True),  # 31
+        ({"rows": 9}, True, 32, False),  # 34
+        ({"rows": 6, "interleave": 5}, True, 32, True),  # 32
+        ({"rows": 7, "interleave": 5}, True, 32, False),  # 36
+        ({"rows": 24, "interleave": 6}, True, 128, False),  # 129
+        ({"columns": 10}, False, 4, True),  # 4
+        ({"columns": 20, "share_columns": 2}, False, 4, True),  # 4
+        ({"columns": 11}, False, 4, False),  # 5
+        ({"columns": 26}, False, 8, True),  # 8
+        ({"columns": 27}, False, 8, False),  # 9
+        ({"columns": 33, "interleave": 5}, False, 8, True),  # 8
+        ({"columns": 34, "interleave": 5}, False, 8, False),  # 9
+    ],
+)
+def test_full_rate(shape, rows, depth, enough):
+    """With a beat in every cycle and a pass in every step, the depths that `Params` names, and no less, keep pace."""
+    least = {"rows": 1, "columns": 1, "share_rows": 1, "share_columns": 1, "a_depth": 128, "c_depth": 256}
+    name = "a_depth" if rows else "w_depth"
+    params = Params(**{**least, **shape, name: depth})
+    full = params.full_rate_a_depth if rows else params.full_rate_w_depth
+    assert (depth >= full) == enough
+    side = Side(params, rows)
+    bench = Clocked(side)
+    turns = params.interleave
+
+    def stimulus():
+        for cycle in range(80 * turns):
+            go = cycle % turns == turns - 1 and bench.outputs["available"][-1]
+            yield {"pass_": int(go), "take": int(go), "valid": 1, "format": 1}
+
+    out = bench.run(stimulus(), ["available"])
+    decisions = out["available"][turns - 1 :: turns]
+    assert all(decisions[decisions.index(1) :]) == enough

@@ -12,7 +12,7 @@ from tests.support.clocked import Clocked
 
 EVENTS = ("pass_", "wait_a", "wait_w", "wait_result", "wait_drain")
 OUTPUTS = ("phase", "cmd.ready", "take", "a_control", "w_control", *EVENTS)
-SMALL = Params(rows=1, columns=1, a_depth=16, w_depth=4, c_depth=4)
+SMALL = Params(rows=1, columns=1, share_rows=1, a_depth=16, w_depth=4, c_depth=4)
 ACCUMULATE = 1 << 16
 
 
@@ -173,11 +173,14 @@ def test_commands_in_a_row(interleave):
     assert (starts, ends) == ([0, 1, 4, 6], [0, 3, 5, 6])
 
 
-@pytest.mark.parametrize(("drain", "apart"), [(1, 6), (2, 3), (3, 2), (6, 1)])
-def test_drain_spacing(drain, apart):
-    """Tiles are finished R/drain steps apart, or later if they have more passes."""
-    params = SMALL.replace(rows=6, drain=drain, c_depth=64)
-    lengths = [1, 1, 2, 1, 4, 1] if drain < 6 else [1, 1, 2, 1]
+@pytest.mark.parametrize(
+    ("share", "drain", "apart"),
+    [(1, 1, 6), (1, 2, 3), (1, 3, 2), (1, 6, 1), (2, 1, 3), (2, 2, 3), (2, 3, 1), (4, 6, 1)],
+)
+def test_drain_spacing(share, drain, apart):
+    """Tiles are finished as many steps apart as a chain has engines, or later if they have more passes."""
+    params = SMALL.replace(rows=6, share_rows=share, drain=drain, c_depth=64)
+    lengths = [1, 1, 2, 1, 4, 1] if apart > 1 else [1, 1, 2, 1]
     got = run(params, [(0, 0)] * sum(lengths), lengths, 40, freed=lambda cycle: True)
     finished = [step for step, (a, _) in zip(got.pass_steps, got.passes, strict=True) if a.end]
     expected, now = [], -apart
@@ -198,11 +201,20 @@ def test_drain_spacing_of_many_passes():
 
 
 def test_result_space():
-    """A tile's space is reserved with its last pass and comes back beat by beat; the last beat counts at once."""
+    """A tile's space is reserved with its last pass and comes back entry by entry; the last one counts at once."""
     params = SMALL.replace(rows=2, drain=2, c_depth=8)  # 4 beats a tile, so room for two
     freed = {17 + 4 * n for n in range(3)} | {31, 40, 41, 42, 43}
     got = run(params, [(0, 0)] * 4, [1] * 4, 15, freed=lambda cycle: cycle in freed)
     # Decisions fall in cycles 3, 7, ...: with the beat freed in cycle 31 there is room from cycle 32 on.
+    expected = ["pass_"] * 2 + ["wait_result"] * 6 + ["pass_"] + ["wait_result"] * 2 + ["pass_"]
+    assert got.events == expected + [""] * 3
+
+
+def test_result_space_of_shared_rows():
+    """It is counted in entries of the lanes, which hold a word of each chain: here 4 a tile, not 16 beats."""
+    params = SMALL.replace(rows=4, share_rows=4, drain=1, c_depth=32)  # 8 entries, so room for two tiles
+    freed = {17 + 4 * n for n in range(3)} | {31, 40, 41, 42, 43}
+    got = run(params, [(0, 0)] * 4, [1] * 4, 15, freed=lambda cycle: cycle in freed)
     expected = ["pass_"] * 2 + ["wait_result"] * 6 + ["pass_"] + ["wait_result"] * 2 + ["pass_"]
     assert got.events == expected + [""] * 3
 
