@@ -129,17 +129,19 @@ def engine_figures(name: str, params: Params, run: Callable[..., Synthesis], ord
                 yield Figure(subject=subject, name=label, value=found[place], form=form)
 
 
-def fpga_figures(name: str, params: Params, run: Callable[..., Synthesis]) -> Iterator[Figure]:
-    """What an engine takes of an ECP5, as a part of its cluster."""
+def fpga_figures(
+    name: str, params: Params, run: Callable[..., Synthesis], *, aim: float | None = None
+) -> Iterator[Figure]:
+    """What an engine takes of an ECP5 without DSPs, as a part of its cluster; ``aim`` in LUT4 per MX6 MAC."""
     engines = params.cluster_rows * params.cluster_columns
     subject = f"engine of {name} on ECP5"
-    soft, hard = run(target="ecp5"), run(target="ecp5", dsp=True)
+    soft = run(target="ecp5")
     yield Figure(
         subject=subject,
         name="no DSP: LUT4 per MX6 MAC",
         value=soft.total["luts"] / engines / MACS,
         form=",.2f",
-        aim=112,
+        aim=aim,
         references="DaCapo 934; MX-for-FPGA 150 (dot product of 5-bit integers only)",
     )
     yield Figure(
@@ -147,14 +149,22 @@ def fpga_figures(name: str, params: Params, run: Callable[..., Synthesis]) -> It
         name="no DSP: LUT4",
         value=soft.total["luts"] / engines,
         form=",.1f",
-        aim=112 * MACS,
+        aim=None if aim is None else aim * MACS,
         references="DaCapo 3738; MX-for-FPGA 2392 (dot product of 5-bit integers only)",
     )
     carries = 2 * soft.units[0].cells.get("CCU2C", 0) / engines
     yield Figure(subject=subject, name="no DSP: of these in carry cells, 2 each", value=carries, form=",.1f")
     yield Figure(subject=subject, name="no DSP: flip-flops", value=soft.total["ffs"] / engines, form=",.1f")
-    yield Figure(subject=subject, name="with DSPs: LUT4", value=hard.total["luts"] / engines, form=",.1f")
-    yield Figure(subject=subject, name="with DSPs: DSPs", value=hard.total["dsps"] / engines, form=",.1f")
+
+
+def dsp_figures(name: str, params: Params, target: str, run: Callable[..., Synthesis]) -> Iterator[Figure]:
+    """What an engine takes of an FPGA, as a part of its cluster, with multipliers for several products or without."""
+    engines = params.cluster_rows * params.cluster_columns
+    used = run(target=target)
+    subject = f"engine of {name} on {target}, multipliers={params.multipliers}"
+    yield Figure(subject=subject, name="LUTs per MX6 MAC", value=used.total["luts"] / engines / MACS, form=",.2f")
+    yield Figure(subject=subject, name="LUTs", value=used.total["luts"] / engines, form=",.1f")
+    yield Figure(subject=subject, name="DSPs", value=used.total["dsps"] / engines, form=",.1f")
 
 
 def converter_figures(name: str, run: Callable[..., Synthesis], *, aim: float, references: str) -> Iterator[Figure]:
@@ -198,11 +208,11 @@ def measure(*, core: bool, orders: int, build_dir: Path) -> tuple[list[Figure], 
     tools: dict[str, str] = {}
 
     def runner(params: Params, unit: str) -> Callable[..., Synthesis]:
-        def run(*, target: str, dsp: bool = False, order: int | None = None) -> Synthesis:
+        def run(*, target: str, order: int | None = None) -> Synthesis:
             print(f"{unit} for {target} ...", file=sys.stderr, flush=True)
             options: dict[str, Any] = {"library": library, "order": order} if target == "asic" else {}
             flat = unit == "cluster"
-            result = synthesize(params, unit, target=target, dsp=dsp, flat=flat, build_dir=build_dir, **options)
+            result = synthesize(params, unit, target=target, flat=flat, build_dir=build_dir, **options)
             tools.update(result.tools)
             return result
 
@@ -217,9 +227,15 @@ def measure(*, core: bool, orders: int, build_dir: Path) -> tuple[list[Figure], 
         ("base, loop of 4 cycles, no registers shared", short.replace(share_rows=1, share_columns=1)),
     ):
         figures += engine_figures(name, params, runner(params, "cluster"), orders)
-    for name, params in (("base", base), ("base, loop of 4 cycles", short)):
+    for name, params, aim in (("base", base, 112), ("base, loop of 4 cycles", short, None)):
         chains = params.replace(tree="chains")
-        figures += fpga_figures(f"{name}, tree of chains", chains, runner(chains, "cluster"))
+        figures += fpga_figures(f"{name}, tree of chains", chains, runner(chains, "cluster"), aim=aim)
+    for target, multipliers in (
+        *(("ecp5", name) for name in ("pairs", "quads")),
+        *((target, name) for target in ("ice40", "gowin", "xc7") for name in ("logic", "pairs", "quads")),
+    ):
+        packed = base.replace(tree="chains", multipliers=multipliers)
+        figures += dsp_figures("base, tree of chains", packed, target, runner(packed, "cluster"))
     dacapo = "DaCapo 67 826 (MX9, truncating, wrong for zero and subnormals)"
     share = "aim: 35 % of that of 16 elements per cycle"
     for formats, aim in ((("mx9", "mx6", "mx4"), 80_000), (("mx9",), 70_000)):

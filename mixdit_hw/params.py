@@ -12,6 +12,7 @@ ROUNDINGS = ("nearest-even", "truncate", "half-away")
 TREES = ("compressors", "chains")
 LOOP_LATENCIES = (4, 8)  # cycles of the FP32 accumulation loop
 SHARES = (1, 2, 4)
+MULTIPLIERS = {"logic": (1, 1), "pairs": (1, 2), "quads": (2, 2)}  # rows by columns of a multiplier's products
 
 
 def _is_power_of_two(x: int) -> bool:
@@ -40,6 +41,10 @@ class Params:
     tree
         How an engine adds up its products: ``compressors``, smaller and faster in cells, or carry ``chains``, smaller
         on FPGAs.
+    multipliers
+        ``logic``: a multiplier of cells or LUTs for each product. For the DSP blocks of FPGAs: ``pairs``, a multiplier
+        of 4 x 12 bits for the products of two columns, or ``quads``, one of 20 x 12 bits for two rows by two columns;
+        they need clusters of an even number of columns, and of rows.
     interleave
         Outputs T that each engine owns and visits in turn, 4 to 16; not less than ``loop_latency``. A tile of the
         output is R*T rows by C columns.
@@ -83,6 +88,7 @@ class Params:
     share_columns: int = 2
     loop_latency: int = 4
     tree: str = "compressors"
+    multipliers: str = "logic"
     interleave: int = 4
     formats: tuple[str, ...] = ("mx9", "mx6", "mx4")
     a_depth: int = 64
@@ -113,7 +119,7 @@ class Params:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
-        for name in ("tree", "rounding", "subnormals", "nonfinite"):
+        for name in ("tree", "multipliers", "rounding", "subnormals", "nonfinite"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a string, not {getattr(self, name)!r}")
         if not isinstance(self.formats, list | tuple) or not all(isinstance(f, str) for f in self.formats):
@@ -129,6 +135,14 @@ class Params:
         self._check_choice("share_columns", SHARES)
         self._check_choice("loop_latency", LOOP_LATENCIES)
         self._check_choice("tree", TREES)
+        self._check_choice("multipliers", tuple(MULTIPLIERS))
+        for name, pack in zip(("rows", "columns"), MULTIPLIERS[self.multipliers], strict=True):
+            if getattr(self, f"cluster_{name}") % pack:
+                raise ValueError(
+                    f"multipliers={self.multipliers} needs clusters of an even number of {name}, not "
+                    f"{getattr(self, f'cluster_{name}')} ({name}={getattr(self, name)}, "
+                    f"share_{name}={getattr(self, f'share_{name}')})"
+                )
         self._check_range("interleave", self.loop_latency, 16)
         self._check_range("cmd_depth", 1, 64)
         self._check_range("outlier_depth", 1, 1024)

@@ -98,8 +98,8 @@ class Core(wiring.Component):
         return tuple(
             (name, getattr(p, name))
             for name in (
-                "rows", "columns", "cluster_rows", "cluster_columns", "loop_latency", "tree", "interleave", "formats",
-                "a_depth", "w_depth", "c_depth", "drain", "cmd_depth",
+                "rows", "columns", "cluster_rows", "cluster_columns", "loop_latency", "tree", "multipliers",
+                "interleave", "formats", "a_depth", "w_depth", "c_depth", "drain", "cmd_depth",
             )
         )  # fmt: skip
 

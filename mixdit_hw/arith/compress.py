@@ -1,4 +1,4 @@
-"""Sums of many words as two, by compressors or by carry chains, and multiplication."""
+"""Sums of many words as two, by compressors or by carry chains, and multiplications."""
 
 from collections.abc import Sequence
 
@@ -79,6 +79,26 @@ def multiply(m: Module, a: Value, b: Value, invert: Value) -> Value:
             total = bits[0] if bits else Const(0, 1)
         product.append(total ^ invert)
     return Cat(*product)
+
+
+def outer_product(m: Module, a: Sequence[Value], w: Sequence[Value]) -> list[list[Value]]:
+    """Return the products of each of ``a`` by each of ``w``, unsigned, by one multiplication. Combinational.
+
+    All words of a side have the same width. Those of ``w`` stand as far from each other as a product is wide, those of
+    ``a`` as all products by ``w`` are: so no product reaches the next one.
+    """
+    bits, gap = len(a[0]) + len(w[0]), len(w)
+    if any(len(x) != len(side[0]) for side in (a, w) for x in side):
+        raise ValueError("the words of a side must have the same width")
+    operands = []
+    for side, space in ((a, bits * gap), (w, bits)):
+        spread = Cat(*(Cat(x, Const(0, space - len(x))) for x in side[:-1]), side[-1])
+        operand = Signal(len(spread), name="operand")
+        m.d.comb += operand.eq(spread)
+        operands.append(operand)
+    product = Signal(bits * len(a) * gap, name="product")
+    m.d.comb += product.eq(operands[0] * operands[1])
+    return [[product.word_select(i * gap + j, bits) for j in range(gap)] for i in range(len(a))]
 
 
 def _check(operands: Sequence[Value], carry_ins: Sequence[Value]) -> None:

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..dot.cluster import A_OPERANDS, FLAGS, W_OPERANDS, Cluster
+from ..dot.cluster import A_OPERANDS, FLAGS, W_OPERANDS, Cluster, cluster_of
 from ..dot.timing import timing_of
 from ..latency import array_latency
 from ..params import Params
@@ -94,7 +94,7 @@ class Array(wiring.Component):
     def unit_key(self) -> tuple:
         p = self._params
         names = (
-            "rows", "columns", "cluster_rows", "cluster_columns", "loop_latency", "tree", "interleave",
+            "rows", "columns", "cluster_rows", "cluster_columns", "loop_latency", "tree", "multipliers", "interleave",
             "magnitude_bits", "a_depth", "w_depth", "lane_depth", "chains",
         )  # fmt: skip
         return tuple((name, getattr(p, name)) for name in names)
@@ -144,7 +144,7 @@ class Array(wiring.Component):
 
         clusters: list[list[Cluster]] = []
         for q, row in enumerate(feeders):
-            clusters.append([Cluster(p.interleave, p.digits, height, width, p.loop_latency, p.tree) for _ in columns])
+            clusters.append([cluster_of(p) for _ in columns])
             for d, cluster in enumerate(clusters[q]):
                 add_unit(m, platform, f"cluster_{q}_{d}", cluster)
                 for name in (*A_OPERANDS, *FLAGS):

@@ -31,9 +31,8 @@ from ..report.table import synthesis_lines
 )
 @click.option(
     "--dsp/--no-dsp",
-    default=False,
-    show_default=True,
-    help="Multiply in DSPs where the target has them: a whole one for each 4 x 4 bit product.",
+    default=None,
+    help="Multiply in DSPs where the target has them.  [default: where the design's multipliers are pairs or quads]",
 )
 @click.option("--flat", is_flag=True, help="Dissolve the boundaries of units.")
 @click.option("--timing/--no-timing", default=True, show_default=True, help="Measure the period, of asic.")
@@ -50,7 +49,7 @@ def command(
     target: str,
     liberty: Path | None,
     unit: str,
-    dsp: bool,
+    dsp: bool | None,
     flat: bool,
     timing: bool,
     output: Path | None,

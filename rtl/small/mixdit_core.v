@@ -7,6 +7,7 @@
 //   share_columns = 2
 //   loop_latency = 4
 //   tree = "compressors"
+//   multipliers = "logic"
 //   interleave = 4
 //   formats = ["mx9", "mx6", "mx4"]
 //   a_depth = 16
@@ -4732,11 +4733,11 @@ module mixdit_engine (
   // One digit of each of the 16 elements of a block of A: 16 magnitudes of 4 bits, the first in the lowest bits,
   // then 16 signs.
   input  wire [79:0] a,
+  // One digit of each of the 16 elements of a block of W, laid out as A's.
+  input  wire [79:0] w,
   // Microexponents and shared exponent of A's block.
   input  wire [7:0]  a_micro,
   input  wire [7:0]  a_exponent,
-  // One digit of each of the 16 elements of a block of W, laid out as A's.
-  input  wire [79:0] w,
   // Microexponents and shared exponent of W's block.
   input  wire [7:0]  w_micro,
   input  wire [7:0]  w_exponent,

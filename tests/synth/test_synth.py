@@ -100,19 +100,36 @@ def test_units_of_an_array_are_those_alone(build_dir: Path):
     assert sum(unit.instances * unit.each["ffs"] for unit in array.units) == array.total["ffs"]
 
 
-@pytest.mark.parametrize(("target", "dsps"), [("ecp5", 0), ("gowin", 0), ("ice40", 0), ("xc7", 0)])
-def test_fpgas(target: str, dsps: int, build_dir: Path):
+PAIRS = NARROW.replace(columns=2, multipliers="pairs")
+QUADS = PAIRS.replace(rows=2, c_depth=8, multipliers="quads")
+
+
+@pytest.mark.parametrize("target", ["ecp5", "gowin", "ice40", "xc7"])
+def test_fpgas(target: str, build_dir: Path):
     result = synthesize(NARROW, "engine", target=target, dsp=True, build_dir=build_dir)
     total = result.total
     assert total["luts"] > 200
     assert total["ffs"] > 200
     assert total["brams"] == 0
-    # The products are sums of partial products, which Yosys puts into LUTs.
-    assert total["dsps"] == dsps
+    # These products are sums of partial products, which Yosys puts into LUTs.
+    assert total["dsps"] == 0
     assert result.timing is None
 
 
-def test_ecp5_without_dsps(build_dir: Path):
-    result = synthesize(NARROW, "engine", target="ecp5", build_dir=build_dir)
+@pytest.mark.parametrize(
+    ("target", "params"),
+    [("ecp5", PAIRS), ("gowin", PAIRS), ("ice40", PAIRS), ("xc7", PAIRS), ("xc7", QUADS)],
+    ids=lambda x: x.multipliers if isinstance(x, Params) else x,
+)
+def test_a_dsp_for_several_products(target: str, params: Params, build_dir: Path):
+    """16 for the products of a cluster's engines, whatever their number."""
+    result = synthesize(params, "cluster", target=target, build_dir=build_dir)
+    assert result.dsp
+    assert result.total["dsps"] == 16
+
+
+def test_without_dsps(build_dir: Path):
+    """The same in LUTs, where the user says so."""
+    result = synthesize(PAIRS, "cluster", target="ecp5", dsp=False, build_dir=build_dir)
     assert result.total["dsps"] == 0
-    assert not any(kind.startswith("MULT") for kind in result.units[0].cells)
+    assert not any(kind.startswith("MULT") for unit in result.units for kind in unit.cells)

@@ -19,6 +19,9 @@ from tests.support.simulation import VERILOG_ENGINES, simulator_of
 TINY, SMALL = PRESETS["tiny"], PRESETS["small"]
 # Nothing of it is a power of two or a default: 5 interleaved outputs, two drain segments, no MX9.
 ODD = Params(rows=4, columns=3, interleave=5, formats=("mx6", "mx4"), a_depth=32, w_depth=4, c_depth=16, drain=2)
+# Made for DSP blocks: a multiplier for two or four products.
+PAIRS = TINY.replace(multipliers="pairs", tree="chains")
+QUADS = PAIRS.replace(multipliers="quads", rows=4, interleave=8, loop_latency=8, a_depth=32, c_depth=32)
 
 
 def check(
@@ -42,7 +45,9 @@ def random_stalls(rng: np.random.Generator) -> Stalls:
         pytest.param("verilator", TINY, (30, 9, 12), id="verilator-tiny"),
         pytest.param("verilator", SMALL, (60, 20, 20), id="verilator-small"),
         pytest.param("verilator", ODD, (60, 20, 12), id="verilator-odd"),
+        pytest.param("verilator", QUADS, (60, 20, 12), id="verilator-quads"),
         pytest.param("icarus", TINY, (20, 6, 6), id="icarus-tiny"),
+        pytest.param("icarus", PAIRS, (20, 6, 4), id="icarus-pairs"),
         pytest.param("icarus", ODD, (20, 6, 4), id="icarus-odd"),
     ],
 )

@@ -68,6 +68,15 @@ def test_list_of_formats(value):
         ({"columns": 129}, "columns must be 1 to 128, not 129"),
         ({"share_rows": 3}, "share_rows must be one of 1, 2, 4, not 3"),
         ({"share_columns": 8}, "share_columns must be one of 1, 2, 4, not 8"),
+        ({"multipliers": "dsp"}, "multipliers must be one of logic, pairs, quads, not 'dsp'"),
+        (
+            {"multipliers": "pairs", "columns": 3},
+            "multipliers=pairs needs clusters of an even number of columns, not 1 (columns=3, share_columns=2)",
+        ),
+        (
+            {"multipliers": "quads", "share_rows": 1},
+            "multipliers=quads needs clusters of an even number of rows, not 1 (rows=4, share_rows=1)",
+        ),
         ({"loop_latency": 5}, f"loop_latency must be one of {', '.join(map(str, LOOP_LATENCIES))}, not 5"),
         ({"interleave": 3}, "interleave must be 4 to 16, not 3"),
         ({"interleave": 17}, "interleave must be 4 to 16, not 17"),

@@ -1,12 +1,15 @@
 """Sums of many words, by compressors and by carry chains, and products, against Python's."""
 
 import random
+from itertools import product
 
+import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 
-from mixdit_hw.arith.compress import carry_save, chain_save, multiply
+from mixdit_hw.arith.compress import carry_save, chain_save, multiply, outer_product
 from tests.support.clocked import Clocked, Function
+from tests.support.errors import raises_exactly
 
 TREES = pytest.mark.parametrize("tree", [carry_save, chain_save], ids=["compressors", "chains"])
 
@@ -68,6 +71,46 @@ def test_products(a_bits, b_bits):
     bench = Clocked(Function({"a": a_bits, "b": b_bits, "invert": 1}, build))
     mask = (1 << a_bits + b_bits) - 1
     assert bench.run(rows, ["product"])["product"] == [row["a"] * row["b"] ^ mask * row["invert"] for row in rows]
+
+
+def outer_products(bits: tuple[int, int], sizes: tuple[int, int], rows: list[list[int]]) -> list[list[int]]:
+    """Of the words of each row, those of A first: all products, A's first by each of W's, then its next ..."""
+    names = [f"x{k}" for k in range(sum(sizes))]
+
+    def build(m: Module, **inputs: Signal) -> dict:
+        words = [inputs[name] for name in names]
+        products = outer_product(m, words[: sizes[0]], words[sizes[0] :])
+        return {f"p{i}_{j}": products[i][j] for i in range(sizes[0]) for j in range(sizes[1])}
+
+    widths = [bits[0]] * sizes[0] + [bits[1]] * sizes[1]
+    outputs = [f"p{i}_{j}" for i in range(sizes[0]) for j in range(sizes[1])]
+    bench = Clocked(Function(dict(zip(names, widths, strict=True)), build))
+    out = bench.run([dict(zip(names, row, strict=True)) for row in rows], outputs)
+    return [list(row) for row in zip(*(out[name] for name in outputs), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("bits", "sizes"), [((4, 4), (1, 2)), ((2, 2), (2, 2)), ((3, 1), (2, 3)), ((2, 3), (1, 1))], ids=str
+)
+def test_outer_product(bits, sizes):
+    """All words."""
+    words = product(*[range(1 << bits[0])] * sizes[0], *[range(1 << bits[1])] * sizes[1])
+    rows = [list(row) for row in words]
+    expected = [[a * w for a in row[: sizes[0]] for w in row[sizes[0] :]] for row in rows]
+    assert outer_products(bits, sizes, rows) == expected
+
+
+def test_outer_product_of_digits():
+    """Two by two digits of 4 bits: largest, smallest and random ones."""
+    rng = np.random.default_rng(3)
+    rows = [list(row) for row in product((0, 1, 8, 15), repeat=4)] + rng.integers(16, size=(2000, 4)).tolist()
+    expected = [[a * w for a in row[:2] for w in row[2:]] for row in rows]
+    assert outer_products((4, 4), (2, 2), rows) == expected
+
+
+def test_outer_product_of_different_widths():
+    with raises_exactly(ValueError, "the words of a side must have the same width"):
+        outer_product(Module(), [Signal(4)], [Signal(4), Signal(3)])
 
 
 @TREES

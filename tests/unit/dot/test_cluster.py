@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from golden.formats import EXPONENT_BITS, MX4, MX6, MX9, PAIRS, Format
-from mixdit_hw.dot.cluster import A_OPERANDS, FLAGS, RESULT_BITS, W_OPERANDS, Cluster
+from mixdit_hw.dot.cluster import A_OPERANDS, FLAGS, RESULT_BITS, W_OPERANDS, Cluster, cluster_of, engine_of
+from mixdit_hw.dot.engine import Engine
 from mixdit_hw.dot.operand import OPERAND_BITS
 from mixdit_hw.dot.timing import TIMINGS
+from mixdit_hw.params import Params
 from tests.support.blocks import Block, accumulate, join, random_block
 from tests.support.clocked import Clocked
 from tests.support.errors import raises_exactly
@@ -113,23 +115,28 @@ def random_k_block(rng: np.random.Generator, rows: int, columns: int, turns: int
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "interleave", "formats"),
+    ("rows", "columns", "interleave", "formats", "loop", "multipliers"),
     [
-        (1, 1, 4, (MX9, MX6, MX4)),
-        (2, 2, 4, (MX9, MX6, MX4)),
-        (1, 4, 5, (MX9, MX6, MX4)),
-        (4, 1, 4, (MX6, MX4)),
-        (3, 2, 7, (MX9,)),
-        (4, 4, 4, (MX4,)),
+        (1, 1, 4, (MX9, MX6, MX4), 4, "logic"),
+        (2, 2, 4, (MX9, MX6, MX4), 4, "logic"),
+        (1, 4, 5, (MX9, MX6, MX4), 4, "logic"),
+        (4, 1, 4, (MX6, MX4), 4, "logic"),
+        (3, 2, 7, (MX9,), 4, "logic"),
+        (4, 4, 4, (MX4,), 4, "logic"),
+        (2, 1, 8, (MX9, MX6, MX4), 8, "logic"),
+        (1, 2, 4, (MX9, MX6, MX4), 4, "pairs"),
+        (3, 4, 8, (MX9, MX6), 8, "pairs"),
+        (2, 2, 5, (MX9, MX6, MX4), 4, "quads"),
+        (4, 2, 8, (MX9, MX6), 8, "quads"),
     ],
-    ids=["1x1", "2x2", "1x4-T5", "4x1-mx6", "3x2-T7-mx9", "4x4-mx4"],
+    ids=lambda x: "-".join(f.name for f in x) if isinstance(x, tuple) else str(x),
 )
-def test_random_tiles(rows, columns, interleave, formats):
+def test_random_tiles(rows, columns, interleave, formats, loop, multipliers):
     """Every engine exact on its own chain, the chains pass on what comes from below, and W stays for a step."""
     seed = 100 * rows + 10 * columns + interleave
     rng = np.random.default_rng(seed)
     digits = max(f.digits for f in formats)
-    dut = Cluster(interleave, digits, rows, columns)
+    dut = Cluster(interleave, digits, rows, columns, loop, multipliers=multipliers)
     drive = Drive(dut, interleave, rng)
     tiles = []
     for _ in range(6):
@@ -185,7 +192,41 @@ def test_loop_latency():
         Cluster(5, 2, 1, 1, 5)
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "multipliers", "text"),
+    [
+        (2, 3, "pairs", "multipliers=pairs needs an even number of columns, not 3"),
+        (2, 1, "quads", "multipliers=quads needs an even number of columns, not 1"),
+        (1, 2, "quads", "multipliers=quads needs an even number of rows, not 1"),
+        (2, 2, "dsp", "multipliers must be one of logic, pairs, quads, not 'dsp'"),
+    ],
+)
+def test_multipliers(rows, columns, multipliers, text):
+    with raises_exactly(ValueError, text):
+        Cluster(4, 2, rows, columns, multipliers=multipliers)
+
+
 def test_key():
     """Each argument makes another module."""
-    keys = {Cluster(*args).unit_key for args in ((4, 2, 2, 2), (5, 2, 2, 2), (4, 1, 2, 2), (4, 2, 1, 2), (4, 2, 2, 1))}
-    assert len(keys) == 5
+    keys = {Cluster(*args).unit_key for args in ((8, 2, 2, 2), (9, 2, 2, 2), (8, 1, 2, 2), (8, 2, 1, 2), (8, 2, 2, 1))}
+    keys.add(Cluster(8, 2, 2, 2, 8).unit_key)
+    keys.add(Cluster(8, 2, 2, 2, tree="chains").unit_key)
+    keys |= {Cluster(8, 2, 2, 2, multipliers=name).unit_key for name in ("pairs", "quads")}
+    assert len(keys) == 9
+
+
+def test_of_a_design():
+    """Every parameter of a cluster is the design's."""
+    for multipliers in ("logic", "quads"):
+        params = Params(
+            rows=4,
+            columns=6,
+            share_rows=4,
+            interleave=9,
+            loop_latency=8,
+            tree="chains",
+            multipliers=multipliers,
+            formats=("mx6",),
+        )
+        assert cluster_of(params).unit_key == Cluster(9, 1, 4, 2, 8, "chains", multipliers).unit_key
+        assert engine_of(params).unit_key == Engine(9, 1, 8, "chains", multiply=multipliers == "logic").unit_key

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from amaranth.hdl import Const, Value
 
-from mixdit_hw.dot.lanes import PAIR_BITS, Lanes
+from mixdit_hw.dot.lanes import PAIR_BITS, PRODUCT_BITS, Lanes
 from mixdit_hw.dot.operand import DigitsLayout
 from mixdit_hw.dot.timing import TIMINGS, Timing
 from tests.support.clocked import Clocked
@@ -34,14 +34,24 @@ def expected(a: list[Lane], w: list[Lane], w_micro: int) -> tuple[int, int]:
     return pairs, sum(sign << j for j, sign in enumerate(signs))
 
 
-def check(cases: list[tuple[list[Lane], list[Lane]]], timing: Timing, seed: int = 0) -> None:
+def products(a: list[Lane], w: list[Lane]) -> dict[str, int]:
+    """Inputs of lanes whose multipliers are outside."""
+    pairs = list(zip(a, w, strict=True))
+    return {
+        "products": sum(x * y << PRODUCT_BITS * i for i, ((x, _), (y, _)) in enumerate(pairs)),
+        "product_signs": sum((s ^ t) << i for i, ((_, s), (_, t)) in enumerate(pairs)),
+    }
+
+
+def check(cases: list[tuple[list[Lane], list[Lane]]], timing: Timing, multiply: bool, seed: int = 0) -> None:
     """With random microexponents of W, which come when the timing says."""
     rng = random.Random(seed)
     micros = [rng.randrange(256) for _ in cases]
-    rows = [{"a": bits(a), "w": bits(w)} for a, w in cases] + [{} for _ in range(timing.w_micro)]
+    rows = [{"a": bits(a), "w": bits(w)} if multiply else products(a, w) for a, w in cases]
+    rows += [{} for _ in range(timing.w_micro)]
     for n, micro in enumerate(micros):
         rows[n + timing.w_micro]["w_micro"] = micro
-    out = Clocked(Lanes(timing)).run(rows, ["pairs", "signs"], tail=timing.lanes - timing.w_micro)
+    out = Clocked(Lanes(timing, multiply=multiply)).run(rows, ["pairs", "signs"], tail=timing.lanes - timing.w_micro)
     got = list(zip(out["pairs"], out["signs"], strict=True))[timing.lanes :]
     for (a, w), micro, result in zip(cases, micros, got, strict=True):
         assert result == expected(a, w, micro), f"{a} times {w}, microexponents {micro:08b}"
@@ -49,9 +59,12 @@ def check(cases: list[tuple[list[Lane], list[Lane]]], timing: Timing, seed: int 
 
 TIMING = pytest.mark.parametrize("timing", TIMINGS.values(), ids=[f"loop{latency}" for latency in TIMINGS])
 
+MULTIPLY = pytest.mark.parametrize("multiply", [True, False], ids=["multipliers", "products"])
 
+
+@MULTIPLY
 @TIMING
-def test_all_products(timing):
+def test_all_products(timing, multiply):
     """All digits and signs of one product, beside another one of its pair at both ends and in the middle."""
     cases = []
     others = [((0, 0), (0, 0)), ((15, 0), (15, 0)), ((15, 1), (15, 0)), ((7, 0), (11, 1))]
@@ -64,12 +77,13 @@ def test_all_products(timing):
                 a.append(p)
                 w.append(q)
         cases.append((a, w))
-    check(cases, timing)
+    check(cases, timing, multiply)
 
 
+@MULTIPLY
 @TIMING
 @pytest.mark.parametrize("seed", [1])
-def test_random(seed, timing):
+def test_random(seed, timing, multiply):
     rng = random.Random(seed)
 
     def lanes() -> list[Lane]:
@@ -79,4 +93,4 @@ def test_random(seed, timing):
             for _ in range(16)
         ]
 
-    check([(lanes(), lanes()) for _ in range(500)], timing, seed)
+    check([(lanes(), lanes()) for _ in range(500)], timing, multiply, seed)
