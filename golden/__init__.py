@@ -2,7 +2,8 @@
 
 Conversion is `quantize`; its result, an `MXTensor`, gives values (`dequantize`), bytes (`pack`, `unpack`) and fields.
 `gemm` multiplies two of them. `split_outliers` and `repeat_outliers` put A and W in the stored order of a
-mixed-precision multiplication. `golden.exact` holds slow references.
+mixed-precision multiplication. `scale_and_bias` and `to_bfloat16` are what an output stage does to results.
+`golden.exact` holds slow references.
 """
 
 from .codec import quantize
@@ -11,6 +12,7 @@ from .formats import FORMATS, MX4, MX6, MX9, Format, get_format
 from .gemm import gemm, prepare
 from .outlier import repeat_outliers, select_heads, select_outliers, split_outliers
 from .tensor import MXTensor, Segment, concat, unpack
+from .vector import from_bfloat16, scale_and_bias, to_bfloat16
 
 __all__ = [
     "FORMATS",
@@ -21,16 +23,19 @@ __all__ = [
     "MXTensor",
     "Segment",
     "concat",
+    "from_bfloat16",
     "gemm",
     "get_format",
     "prepare",
     "quantize",
     "reference_gemm",
     "repeat_outliers",
+    "scale_and_bias",
     "select_heads",
     "select_outliers",
     "split_outliers",
     "sqnr_db",
+    "to_bfloat16",
     "trace",
     "unpack",
 ]

@@ -58,11 +58,7 @@ def multiply(m: Module, a: Value, b: Value, invert: Value) -> Value:
 
     Partial products in columns, reduced to two words (Dadda), which are added.
     """
-    width = len(a) + len(b)
-    columns: list[list[Value]] = [[] for _ in range(width)]
-    for i in range(len(a)):
-        for j in range(len(b)):
-            columns[i + j].append(_signal(m, a[i] & b[j]))
+    columns = partial_products(m, a, b)
     _reduce(m, columns, [])
     product: list[Value] = []
     carry: list[Value] = []
@@ -79,6 +75,30 @@ def multiply(m: Module, a: Value, b: Value, invert: Value) -> Value:
             total = bits[0] if bits else Const(0, 1)
         product.append(total ^ invert)
     return Cat(*product)
+
+
+def partial_products(m: Module, a: Value, b: Value) -> list[list[Value]]:
+    """Return the bits whose sum is the product of two unsigned words: those of weight 2^k in column k."""
+    columns: list[list[Value]] = [[] for _ in range(len(a) + len(b))]
+    for i in range(len(a)):
+        for j in range(len(b)):
+            columns[i + j].append(_signal(m, a[i] & b[j]))
+    return columns
+
+
+def reduce_columns(m: Module, columns: Sequence[Sequence[Value]], height: int = 2) -> list[list[Value]]:
+    """Return columns of at most ``height`` bits with the same sum, modulo 2^(number of columns). Combinational.
+
+    Raises
+    ------
+    ValueError
+        ``height`` is below 2.
+    """
+    if height < 2:
+        raise ValueError(f"height must be at least 2, not {height}")
+    reduced = [list(column) for column in columns]
+    _reduce(m, reduced, [], height)
+    return reduced
 
 
 def outer_product(m: Module, a: Sequence[Value], w: Sequence[Value]) -> list[list[Value]]:
@@ -108,15 +128,15 @@ def _check(operands: Sequence[Value], carry_ins: Sequence[Value]) -> None:
         raise ValueError(f"carry_ins must be at most {len(operands) - 2}, not {len(carry_ins)}")
 
 
-def _reduce(m: Module, columns: list[list[Value]], extra: list[Value]) -> None:
-    """Reduce each column to two bits at most, level by level: the heights are Dadda's 2, 3, 4, 6, 9, 13 ...
+def _reduce(m: Module, columns: list[list[Value]], extra: list[Value], least: int = 2) -> None:
+    """Reduce each column to ``least`` bits at most, level by level: the heights are Dadda's 2, 3, 4, 6, 9, 13 ...
 
     ``extra`` bits join the first column as soon as a level has room for them.
     """
     heights = [2]
     while heights[-1] * 3 // 2 < max(map(len, columns)):
         heights.append(heights[-1] * 3 // 2)
-    for height in reversed(heights):
+    for height in [*reversed([height for height in heights if height > least]), least]:
         carries: list[Value] = []
         for k, column in enumerate(columns):
             done, carries = carries, []

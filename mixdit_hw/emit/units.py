@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..params import Params
 from ..top import Core
 from ..unit import Unit
+from ..vector.scale import ScaleBias
 from .verilog import Design, build_design
 
 UNITS: dict[str, Callable[[Params], Unit]] = {
@@ -20,6 +21,7 @@ UNITS: dict[str, Callable[[Params], Unit]] = {
     "engine": engine_of,
     "converter": Converter,
     "narrow_converter": NarrowConverter,
+    "scale_bias": lambda params: ScaleBias(params.loop_latency),
     "outlier_split": lambda params: OutlierSplit(params, depth=params.outlier_depth),
 }
 

@@ -255,7 +255,7 @@ def test_unknown_unit_is_refused() -> None:
         emit_verilog(TINY, "motor")
     assert (
         str(error.value)
-        == "unit must be one of core, array, cluster, engine, converter, narrow_converter, outlier_split, not 'motor'"
+        == "unit must be one of core, array, cluster, engine, converter, narrow_converter, scale_bias, outlier_split, not 'motor'"
     )
 
 

@@ -25,7 +25,7 @@ LAYERS = (
     ("latency", "shapes", "stream", "ports"),
     ("unit",),
     ("arith",),
-    ("codec", "dot"),
+    ("codec", "dot", "vector"),
     ("array",),
     ("tile",),
     ("top",),

@@ -5,9 +5,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Signal
 
-from mixdit_hw.arith.compress import carry_save, chain_save, multiply, outer_product
+from mixdit_hw.arith.compress import carry_save, chain_save, multiply, outer_product, reduce_columns
 from tests.support.clocked import Clocked, Function
 from tests.support.errors import raises_exactly
 
@@ -71,6 +71,34 @@ def test_products(a_bits, b_bits):
     bench = Clocked(Function({"a": a_bits, "b": b_bits, "invert": 1}, build))
     mask = (1 << a_bits + b_bits) - 1
     assert bench.run(rows, ["product"])["product"] == [row["a"] * row["b"] ^ mask * row["invert"] for row in rows]
+
+
+@pytest.mark.parametrize("height", [2, 3, 5, 6])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_reduced_columns(height, seed):
+    """Ragged columns keep their sum, and none has more bits than it may."""
+    rng = np.random.default_rng(seed)
+    heights = rng.integers(0, 12, 9).tolist()
+
+    def build(m: Module, bits: Signal) -> dict:
+        places = iter(bits)
+        columns = reduce_columns(m, [[next(places) for _ in range(n)] for n in heights], height)
+        assert max(map(len, columns)) <= height
+        total = Signal(len(heights))
+        m.d.comb += total.eq(sum((bit << k for k, column in enumerate(columns) for bit in column), Const(0)))
+        return {"total": total}
+
+    words = [int.from_bytes(rng.bytes(16), "little") % (1 << sum(heights)) for _ in range(200)]
+    words += [0, (1 << sum(heights)) - 1]
+    weights = [k for k, n in enumerate(heights) for _ in range(n)]
+    expected = [sum((word >> i & 1) << k for i, k in enumerate(weights)) % (1 << len(heights)) for word in words]
+    bench = Clocked(Function({"bits": sum(heights)}, build))
+    assert bench.run([{"bits": word} for word in words], ["total"])["total"] == expected
+
+
+def test_columns_of_one_bit():
+    with raises_exactly(ValueError, "height must be at least 2, not 1"):
+        reduce_columns(Module(), [], 1)
 
 
 def outer_products(bits: tuple[int, int], sizes: tuple[int, int], rows: list[list[int]]) -> list[list[int]]:

@@ -103,7 +103,7 @@ def test_liberty_is_read(capsys, asked):
             2,
             (
                 "Invalid value for '--unit': 'wheel' is not one of "
-                "'core', 'array', 'cluster', 'engine', 'converter', 'narrow_converter', 'outlier_split', 'top'."
+                "'core', 'array', 'cluster', 'engine', 'converter', 'narrow_converter', 'scale_bias', 'outlier_split', 'top'."
             ),
         ),
         (("--target", "ecp5", "--liberty", "l.lib"), 2, "--liberty is for --target asic, not for ecp5"),

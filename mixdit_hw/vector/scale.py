@@ -1,0 +1,77 @@
+"""The output stage of one column: scale, bias, and rounding to BF16."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arith.fp32_add import FP32Add
+from ..arith.fp32_multiply import FP32Multiply
+from ..arith.register import register
+
+BF16_BITS = 16
+
+
+class ScaleBias(wiring.Component):
+    """``y = FTZ(RN32(FTZ(RN32(acc * scale)) + bias))``, and y rounded to BF16 (docs/numerics.md, Output).
+
+    A scale of 1 and a bias of +0 change nothing, so that a step that is left out needs no switch.
+
+    Latency: that of multiplier and adder, and a cycle for the rounding (``latency``). Throughput: one word per cycle.
+    There are no stalls: who feeds it keeps room for what is under way.
+
+    Parameters
+    ----------
+    add_latency
+        Of the adder, 4 or 8.
+
+    Members
+    -------
+    acc : In(32)
+        Result of the array, FP32.
+    scale, bias : In(32)
+        FP32, in the same cycle. Subnormal ones count as +0; a NaN bias must be 0x7FC00000.
+    y : Out(32)
+        FP32.
+    bf16 : Out(16)
+        The same in BF16: rounded to nearest even, overflow to Inf, NaN as 0x7FC0.
+
+    Raises
+    ------
+    ValueError
+        ``add_latency`` is neither 4 nor 8.
+    """
+
+    unit_name = "scale_bias"
+
+    def __init__(self, add_latency: int = 4) -> None:
+        self._adder = FP32Add(add_latency)
+        super().__init__({name: In(32) for name in ("acc", "scale", "bias")} | {"y": Out(32), "bf16": Out(BF16_BITS)})
+
+    @property
+    def unit_key(self) -> tuple:
+        return (("add_latency", self._adder.latency),)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``acc`` to ``y``."""
+        return FP32Multiply.latency + self._adder.latency + 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.multiplier = multiplier = FP32Multiply()
+        m.submodules.adder = adder = self._adder
+        late = register(m, self.bias, "bias_late", FP32Multiply.latency)
+        subnormal = ~late[23:31].any()
+        m.d.comb += [
+            multiplier.a.eq(self.acc),
+            multiplier.b.eq(self.scale),
+            adder.a.eq(late & ~subnormal.replicate(32)),
+            adder.b.eq(multiplier.o),
+        ]
+        # A sum is never subnormal; a fraction of ones that rounds up carries into the exponent, up to Inf. The fraction
+        # of NaN does not round.
+        y = adder.o
+        rounded = Signal(BF16_BITS)
+        m.d.comb += rounded.eq(y[BF16_BITS:] + (y[15] & (y[16] | y[:15].any())))
+        m.d.comb += [self.y.eq(register(m, y, "sum")), self.bf16.eq(register(m, rounded, "rounded"))]
+        return m
