@@ -13,7 +13,7 @@ from ..params import Params
 from .bench import COUNTERS, SETTLE_CYCLES, beat_bytes, result_words
 from .images import read_beats
 from .outcome import check_outcome, patience
-from .plan import Playback, Stalls, Stream
+from .plan import CYCLE, Pace, Playback, Stalls, Stream
 
 _REPORT_CYCLES = 256
 
@@ -24,6 +24,7 @@ def run_amaranth(
     folder: Path,
     *,
     stalls: Stalls,
+    pace: Pace,
     progress: Callable[[int], None] | None,
 ) -> dict[str, float]:
     """Play the images in a folder and record ``c.bin`` there, as `run_verilog` does; the same counters.
@@ -50,11 +51,14 @@ def run_amaranth(
         }
         waiting: dict[str, bool] = dict.fromkeys(players, False)
         held: int | None = None
+        credit = dict.fromkeys((*players, "c"), CYCLE - 1)  # as in feeder.v
         quiet = settle = 0
         c_bytes = 4 * (result_words(params) - 1)
         last_bit = 8 * c_bytes
+        await ctx.tick()  # the first cycle without reset, which the players of feeder.v start in
+        outcome["cycles"] = 1
         while settle < SETTLE_CYCLES and quiet <= limit and not outcome["unstable"]:
-            idle = {s: rng.random() < getattr(stalls, s) for s in (*players, "c")}
+            idle = {s: rng.random() < getattr(stalls, s) or credit[s] < 0 for s in credit}
             for name, (port, payloads) in players.items():
                 if not waiting[name] and not idle[name] and (payload := next(payloads, None)) is not None:
                     ctx.set(Value.cast(port.payload), payload)
@@ -78,7 +82,10 @@ def run_amaranth(
             for name in taken:
                 waiting[name] = False
                 outcome[f"{name}_taken"] += 1
-            quiet = 0 if taken or (valid and ready) else quiet + 1
+            moved = [*taken, "c"] if valid and ready else taken
+            for s in credit:
+                credit[s] = min(credit[s] + CYCLE - pace.interval(s) * (s in moved), CYCLE - 1)
+            quiet = 0 if moved else quiet + 1
             if progress is not None and outcome["cycles"] % _REPORT_CYCLES == 0:
                 progress(int(outcome["c_taken"]))
             await ctx.tick()

@@ -2,15 +2,18 @@
 //
 // A player reads NAME.bin: SECTIONS sections of SECTION beats of BYTES bytes, the most significant byte first. Every
 // section is played REPEAT times before the next one. A recorder writes c.bin: each accepted beat as native 32-bit
-// words, the least significant first. Both insert idle cycles at pseudo-random places: with probability IDLE/256.
-// The upper-case numbers come from the command line, e.g. +a_section=12 +a_sections=1 +a_repeat=3 +a_idle=0 +a_seed=1.
+// words, the least significant first. Both insert idle cycles at pseudo-random places, with probability IDLE/256, and
+// move a beat no earlier than INTERVAL/256 cycles after the one before.
+// The upper-case numbers come from the command line, e.g. +a_section=12 +a_sections=1 +a_repeat=3 +a_idle=0 +a_seed=1
+// +a_interval=256.
 
 module mixdit_sim_idle #(
     parameter NAME = "x"
 ) (
     input  wire clk,
     input  wire rst,
-    output wire idle
+    input  wire moves,  // a beat moves in this cycle
+    output wire idle    // none may in the next one
 );
   // Marsaglia's 32-bit xorshift: any seed but 0 gives the full period.
   integer probability, seed;
@@ -25,7 +28,18 @@ module mixdit_sim_idle #(
     b = a ^ (a >> 17);
     state <= b ^ (b << 5);
   end
-  assign idle = {24'd0, state[31:24]} < probability;
+
+  // A cycle earns 256 and a beat costs INTERVAL, for which the credit may not be negative. What is not used is lost, but
+  // for less than a cycle's: so beat k moves floor(k*INTERVAL/256) cycles after the first, if none is kept waiting.
+  integer interval, credit;
+  wire signed [31:0] earned = credit + 256 - (moves === 1'b1 ? interval : 0);
+  initial begin
+    if (!$value$plusargs({NAME, "_interval=%d"}, interval)) interval = 256;
+    credit = 255;
+  end
+  always @(posedge clk) if (!rst) credit <= earned > 255 ? 255 : earned;
+
+  assign idle = {24'd0, state[31:24]} < probability || earned < 0;
 endmodule
 
 module mixdit_sim_player #(
@@ -45,7 +59,7 @@ module mixdit_sim_player #(
   reg [63:0] section, sections, repeats, beat, pass, left;
   reg [8*BYTES-1:0] data;
   wire idle;
-  mixdit_sim_idle #(.NAME(NAME)) u_idle (.clk(clk), .rst(rst), .idle(idle));
+  mixdit_sim_idle #(.NAME(NAME)) u_idle (.clk(clk), .rst(rst), .moves(valid && ready), .idle(idle));
 
   initial begin
     if (!$value$plusargs({NAME, "_section=%d"}, section)) section = 0;
@@ -112,7 +126,7 @@ module mixdit_sim_recorder #(
   reg waiting;
   reg [32*WORDS-1:0] waited;
   wire idle;
-  mixdit_sim_idle #(.NAME(NAME)) u_idle (.clk(clk), .rst(rst), .idle(idle));
+  mixdit_sim_idle #(.NAME(NAME)) u_idle (.clk(clk), .rst(rst), .moves(valid && ready), .idle(idle));
 
   initial begin
     ready = 0;

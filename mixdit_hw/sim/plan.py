@@ -14,6 +14,7 @@ from typing import Protocol
 from ..params import Params
 
 MAX_COMMAND_BLOCKS = 65535
+CYCLE = 256  # units of a stream's interval; feeder.v knows the number
 MAX_IMAGE_BYTES = (1 << 31) - 1  # simulators seek with 32-bit signed offsets
 
 
@@ -66,6 +67,36 @@ class Stalls:
 
 
 NO_STALLS = Stalls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Streams that are slow at a steady pace, as the performance model's `Memory` has them.
+
+    Beat k moves floor(k x) cycles after the first, with x the stream's interval, if the design never keeps it waiting.
+    Where it does, the following beats come the interval after that one, and do not catch up.
+
+    Parameters
+    ----------
+    a, w, c
+        Cycles per beat of each stream, 1 to 4096, rounded to 1/256; on c it is the taker that is slow.
+    """
+
+    a: float = 1.0
+    w: float = 1.0
+    c: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("a", "w", "c"):
+            if not 1 <= getattr(self, name) <= 4096:
+                raise ValueError(f"{name} must be 1 to 4096 cycles per beat, not {getattr(self, name)!r}")
+
+    def interval(self, stream: str) -> int:
+        """Cycles per beat in units of 1/256; commands are never slow."""
+        return round(CYCLE * getattr(self, stream, 1.0))
+
+
+NO_PACE = Pace()
 
 
 class Playback(Protocol):

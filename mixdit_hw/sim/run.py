@@ -15,7 +15,7 @@ from ..params import Params
 from .amaranth import run_amaranth
 from .bench import COUNTERS
 from .images import make_plan, read_result, write_images
-from .plan import NO_STALLS, Playback, Stalls
+from .plan import NO_PACE, NO_STALLS, Pace, Playback, Stalls
 from .tools import SIMULATORS
 from .verilog import run_verilog
 
@@ -37,7 +37,9 @@ class Simulator:
     build_dir
         Folder of compiled simulations and of the runs' temporary files.
     stalls
-        Idle cycles on the streams.
+        Idle cycles on the streams, at random.
+    pace
+        Streams that are slow at a steady pace.
     timeout
         Seconds after which a run is stopped.
     """
@@ -47,6 +49,7 @@ class Simulator:
     design: str | None
     build_dir: Path
     stalls: Stalls = NO_STALLS
+    pace: Pace = NO_PACE
     timeout: float = DEFAULT_TIMEOUT_S
 
     def __post_init__(self) -> None:
@@ -58,7 +61,7 @@ class Simulator:
     def play(self, playback: Playback, folder: Path, progress: Callable[[int], None] | None = None) -> dict[str, float]:
         """Play the images in a folder and record ``c.bin`` there; ``progress`` is told the result beats so far."""
         if self.design is None:
-            return run_amaranth(self.params, playback, folder, stalls=self.stalls, progress=progress)
+            return run_amaranth(self.params, playback, folder, stalls=self.stalls, pace=self.pace, progress=progress)
         return run_verilog(
             self.engine,
             self.design,
@@ -67,6 +70,7 @@ class Simulator:
             folder,
             build_dir=self.build_dir,
             stalls=self.stalls,
+            pace=self.pace,
             progress=progress,
             timeout=self.timeout,
         )

@@ -9,7 +9,7 @@ from ..params import Params
 from .bench import TOP, result_words
 from .build import build
 from .outcome import check_outcome, patience
-from .plan import Playback, Stalls
+from .plan import Pace, Playback, Stalls
 from .process import run_tool
 from .tools import cocotb_environment, cocotb_library, find_icarus
 
@@ -25,6 +25,7 @@ def run_verilog(
     *,
     build_dir: Path,
     stalls: Stalls,
+    pace: Pace,
     progress: Callable[[int], None] | None,
     timeout: float,
 ) -> dict[str, float]:
@@ -46,8 +47,13 @@ def run_verilog(
             f"+{name}_repeat={stream.repeat}",
             f"+{name}_idle={stalls.threshold(name)}",
             f"+{name}_seed={stalls.stream_seed(number)}",
+            f"+{name}_interval={pace.interval(name)}",
         ]
-    plusargs += [f"+c_idle={stalls.threshold('c')}", f"+c_seed={stalls.stream_seed(len(playback.streams))}"]
+    plusargs += [
+        f"+c_idle={stalls.threshold('c')}",
+        f"+c_seed={stalls.stream_seed(len(playback.streams))}",
+        f"+c_interval={pace.interval('c')}",
+    ]
     env = cocotb_environment(_MODULE, TOP)
     if engine == "verilator":
         env["COCOTB_TRUST_INERTIAL_WRITES"] = "1"  # cocotb need not put off its writes to the next time step

@@ -8,7 +8,7 @@ import pytest
 from mixdit_hw.emit import emit_verilog
 from mixdit_hw.errors import ToolError
 from mixdit_hw.params import Params
-from mixdit_hw.sim.plan import NO_STALLS, Stalls
+from mixdit_hw.sim.plan import NO_PACE, NO_STALLS, Pace, Stalls
 from mixdit_hw.sim.run import Simulator
 from mixdit_hw.sim.tools import find_icarus, find_verilator
 
@@ -33,8 +33,10 @@ def design_of(params: Params) -> str:
     return emit_verilog(params)
 
 
-def simulator_of(engine: str, params: Params, stalls: Stalls = NO_STALLS) -> Simulator:
+def simulator_of(engine: str, params: Params, stalls: Stalls = NO_STALLS, pace: Pace = NO_PACE) -> Simulator:
     """A design in a simulator, with all tests' builds in one folder; skips where the simulator is missing."""
     need_engine(engine)
     design = None if engine == "amaranth" else design_of(params)
-    return Simulator(engine=engine, params=params, design=design, build_dir=BUILD_DIR, stalls=stalls, timeout=1800)
+    return Simulator(
+        engine=engine, params=params, design=design, build_dir=BUILD_DIR, stalls=stalls, pace=pace, timeout=1800
+    )

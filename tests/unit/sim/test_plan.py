@@ -3,7 +3,7 @@
 import pytest
 
 from mixdit_hw.params import Params
-from mixdit_hw.sim.plan import Plan, Stalls, Stream
+from mixdit_hw.sim.plan import Pace, Plan, Stalls, Stream
 from tests.support.errors import raises_exactly
 
 PARAMS = Params(rows=4, columns=2, interleave=4)  # tiles of 16 x 2
@@ -76,3 +76,14 @@ def test_stalls_out_of_range(change: dict[str, float], text: str) -> None:
 def test_threshold_is_in_256ths() -> None:
     assert Stalls(a=0.25, c=0.99).threshold("a") == 64
     assert Stalls(a=0.25, c=0.99).threshold("c") == 253
+
+
+def test_intervals_are_in_256ths() -> None:
+    pace = Pace(a=1.5, w=4096)
+    assert [pace.interval(stream) for stream in ("a", "w", "cmd", "c")] == [384, 1 << 20, 256, 256]
+
+
+@pytest.mark.parametrize("value", [0.99, 4097, float("nan")])
+def test_pace_out_of_range(value: float) -> None:
+    with raises_exactly(ValueError, f"w must be 1 to 4096 cycles per beat, not {value!r}"):
+        Pace(w=value)

@@ -1,4 +1,4 @@
-"""GEMMs on the tiny design: exact with and without stalls, and every fault of the hardware is found and named."""
+"""GEMMs on the tiny design: exact with and without stalls, at a pace, and every fault is found and named."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ import pytest
 
 import golden
 from golden import MXTensor
+from mixdit_hw.dot.timing import timing_of
 from mixdit_hw.errors import CheckError, OutputError
+from mixdit_hw.latency import core_latency
 from mixdit_hw.presets import PRESETS
-from mixdit_hw.sim.plan import Stalls
+from mixdit_hw.sim.plan import Pace, Stalls
 from mixdit_hw.sim.run import Simulator, simulate_gemm
 from tests.support.broken import break_design
 from tests.support.errors import raises_exactly
@@ -42,11 +44,36 @@ def test_tails_and_split_commands(engine: str, stalls: Stalls) -> None:
     assert run.utilisation == 11 * 5 * 7 / (4 * run.cycles)
 
 
-def test_simulators_agree_on_cycles() -> None:
+@pytest.mark.parametrize("pace", [Pace(), Pace(a=2.7, c=7.9), Pace(a=1.1, w=13.7)], ids=str)
+def test_simulators_agree_on_cycles(pace: Pace) -> None:
     a, w = operands(2)
-    runs = [simulate_gemm(a, w, simulator_of(engine, TINY)) for engine in (*VERILOG_ENGINES, "amaranth")]
-    assert len({tuple(run.counters.items()) for run in runs}) == 1
-    assert runs[0].cycles == runs[1].cycles
+    runs = [simulate_gemm(a, w, simulator_of(engine, TINY, pace=pace)) for engine in (*VERILOG_ENGINES, "amaranth")]
+    for run in runs:
+        assert_same_bits(run.result, golden.gemm(a, w))
+        assert (run.cycles, run.counters) == (runs[0].cycles, runs[0].counters)
+
+
+@pytest.mark.parametrize("engine", VERILOG_ENGINES)
+@pytest.mark.parametrize(("stream", "interval"), [("a", 7.3), ("w", 28.9), ("c", 17 / 4)])
+def test_a_pace_is_kept_to_the_cycle(engine: str, stream: str, interval: float) -> None:
+    """Beat k moves floor(k x) cycles after the first one, which does so in the second cycle or when it is there."""
+    rng = np.random.default_rng(3)
+    m_tiles, n_tiles, blocks = 1, 3, 2
+    a = random_tensor(rng, m_tiles * TINY.tile_rows, ["mx6"] * blocks)
+    w = random_tensor(rng, n_tiles * TINY.columns, ["mx6"] * blocks, axis=0)
+    pace = Pace(**{stream: interval})
+    run = simulate_gemm(a, w, simulator_of(engine, TINY, pace=pace))
+    t, tiles = TINY.interleave, m_tiles * n_tiles
+    latency = core_latency(TINY, timing_of(TINY.loop_latency).latency)
+    beats = {"a": tiles * blocks * t, "w": tiles * blocks, "c": tiles * TINY.tile_beats}[stream]
+    since_first = (beats - 1) * pace.interval(stream) // 256
+    if stream == "c":
+        decision = (blocks + 1) * t - 1  # of the first tile's last pass, in the last cycle of a step
+        last = decision + latency + since_first
+    else:
+        decision = (1 + since_first + 1) // t * t + t - 1  # of the last pass, once the last beat is there
+        last = decision + latency + TINY.tile_beats - 1
+    assert run.cycles == last + 1
 
 
 def broken(engine: str, fault: str) -> Simulator:
