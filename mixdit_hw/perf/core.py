@@ -27,6 +27,7 @@ from ..dot.timing import timing_of
 from ..latency import CONTROL_DELAY, QUEUE_LATENCY, SEQUENCER_LATENCY, core_latency
 from ..params import Params
 
+CAUSES = ("a", "w", "result", "drain")  # what a step can wait for, as the counters wait_* have it
 _Rule = tuple[int, int]  # (lag, steps): a block starts so many steps after the last pass of the block `lag` before it
 
 
@@ -161,21 +162,33 @@ class _Array:
         return self.lane_steps > (self.lane_lag - 1) * self.shortest(passes) + passes
 
 
-def _operand_rules(depth: int, entries: int, interleave: int, skew: int) -> tuple[_Rule, ...]:
+def room_rules(depth: int, entries: int, interleave: int, skew: int) -> list[tuple[int, int, int]]:
     """What keeps a memory of so many entries, of which a K block takes ``entries``, from overflowing.
 
     Entry i of block k is written where an entry of block k - l stood, l = 1 + floor((depth - 1 - i) / entries), once
     the last feeder has the address of the block after that: T cycles of the step that asked for it, those from the
-    decision to the first feeder's control, and the skew. After it come entries - 1 - i more of its block, one a cycle,
-    before the block counts as there. Of the entries with one l, the first is the last to be in time.
+    decision to the first feeder's control, and the skew. After it come entries - 1 - i more of its block before the
+    block counts as there. Of the entries with one l, the first is the last to be in time.
+
+    Returns
+    -------
+    list
+        Of l, of the cycles from the decision for the last pass of block k - l to the first in which the entry may be
+        written, and of the beats after it.
     """
-    rules = {}
-    for i in reversed(range(entries)):
-        free = interleave + SEQUENCER_LATENCY + CONTROL_DELAY + skew
-        complete = free + entries - 1 - i + QUEUE_LATENCY
-        rules[1 + (depth - 1 - i) // entries] = -(-complete // interleave)
+    free = interleave + SEQUENCER_LATENCY + CONTROL_DELAY + skew
+    rules = {1 + (depth - 1 - i) // entries: (free, entries - 1 - i) for i in reversed(range(entries))}
+    return [(lag, *rule) for lag, rule in rules.items()]
+
+
+def _operand_rules(depth: int, entries: int, interleave: int, skew: int) -> tuple[_Rule, ...]:
+    """The same in steps while a beat comes in every cycle, without the rules that never count."""
+    rules = (
+        (lag, -(-(free + after + QUEUE_LATENCY) // interleave))
+        for lag, free, after in room_rules(depth, entries, interleave, skew)
+    )
     # A block takes a step at least, so that a rule of no more steps than its lag never counts.
-    return tuple((lag, steps) for lag, steps in rules.items() if steps > lag)
+    return tuple((lag, steps) for lag, steps in rules if steps > lag)
 
 
 @lru_cache(maxsize=4096)

@@ -1,9 +1,7 @@
 """Streams that deliver or take beats slowly, and a memory of limited bandwidth behind them.
 
 Streams: A brings T beats per K block of each tile, W one; C takes R*T/drain beats per tile. A stream of interval x
-moves a beat every x cycles. Queues of the core lie between a stream and the array, so that what counts are the totals
-over a tile; only where K blocks of many digit passes follow each other does a stream wait because its queue is full,
-and the time is lost when faster blocks come (`_stream_period`).
+moves a beat every x cycles at most; `streams.py` says what that costs.
 
 Memory: behind the streams lies a buffer that holds panels of one operand (whole tiles of rows of A, or of columns of W)
 while the other one is read once for each group of panels; the cheaper order is taken. All of A, W and C pass through
@@ -11,15 +9,15 @@ the memory, which moves so many bytes per cycle; a product starts a latency afte
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from ..params import Params
 from ..workloads import RESULT_BYTES, Gemm
-from .core import CoreCost, core_cost
+from .core import CAUSES, CoreCost, core_cost
+from .streams import stream_cost
 
-CAUSES = ("a", "w", "result", "drain")
 DEFAULT_BUFFER = 2 << 20
+_UNNOTICED = 0.01  # share of all steps that may wait and still not bound a product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +75,6 @@ class Memory:
                 raise ValueError(f"{key} must be {kind}, not {value!r}") from None
         return cls(**values)  # pyright: ignore[reportArgumentType] (checked above)
 
-    @property
-    def is_ideal(self) -> bool:
-        """Whether nothing ever waits for it."""
-        return self == Memory(buffer=self.buffer)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
@@ -114,18 +107,19 @@ class MemoryCost:
     Parameters
     ----------
     cycles
-        Of all.
+        Of all, as the core's counter counts them (from the decision for the first digit pass to the last result beat,
+        both included), and the memory's latency.
     core
         What it would be with an ideal memory.
     waits
         Cycles lost, by cause: ``a``, ``w``, ``result`` and ``drain``.
     start
-        Cycles before the first and after the last step: latency, skew and results of the last tile.
+        Cycles before the first and after the last step: latency, skew and results that are left.
     traffic
         Bytes of one instance.
     bound
-        What a tile waits for longest: ``engines`` if for nothing, a cause, or ``memory`` for its bandwidth; ``start``
-        if more than half of the cycles are before the first or after the last step.
+        What steps wait for longest, or ``memory`` for its bandwidth; ``engines`` if that is less than 1 % of them;
+        ``start`` if more than half of the cycles are before the first or after the last step.
     """
 
     cycles: int
@@ -165,29 +159,24 @@ def memory_cost(params: Params, gemm: Gemm, memory: Memory) -> MemoryCost:
         Where its operands come from and its results go.
     """
     core = core_cost(params, m=gemm.m, n=gemm.n, passes=gemm.passes, instances=gemm.count)
-    steps = core.passes + core.wait_a + core.wait_w + core.wait_result + core.wait_drain
-    ideal = steps * params.interleave
-    waits = {cause: getattr(core, f"wait_{cause}") * params.interleave for cause in CAUSES}
-    start = core.cycles - ideal
-    moved = traffic(params, gemm, memory.buffer)
-    limit = max(waits, key=lambda cause: waits[cause]) if any(waits.values()) else "engines"
-    if memory.is_ideal:
-        limit = "start" if start > ideal else limit
-        return MemoryCost(cycles=core.cycles, core=core, waits=waits, start=start, traffic=moved, bound=limit)
+    array = core.passes * params.interleave
+    if (memory.a, memory.w, memory.c) == (1, 1, 1):
+        waits = {cause: getattr(core, f"wait_{cause}") * params.interleave for cause in CAUSES}
+        start = core.cycles - array - sum(waits.values())
+    else:
+        tiles = core.passes // gemm.total_passes
+        cost = stream_cost(params, gemm.passes, tiles, a=memory.a, w=memory.w, c=memory.c)
+        waits, start = dict(cost.waits), cost.start
+    busy = array + sum(waits.values())
+    longest = max(waits, key=lambda cause: waits[cause])
+    limit = longest if waits[longest] > _UNNOTICED * busy else "engines"
 
-    tiles = core.passes // gemm.total_passes
-    bounds = {cause: math.ceil(tiles * period) for cause, period in _periods(params, gemm, memory).items()}
-    busy = max(ideal, *bounds.values())
-    if busy > ideal:
-        limit = max(bounds, key=lambda cause: bounds[cause])
-        waits[limit] += busy - ideal
+    moved = traffic(params, gemm, memory.buffer)
     memory_cycles = math.ceil(gemm.count * moved.total / memory.bandwidth)
     if memory_cycles > busy:
         waits = _share(waits, memory_cycles - busy, moved)
         busy, limit = memory_cycles, "memory"
-    first = params.interleave * (memory.a - 1) + memory.w - 1
-    last = params.tile_beats * (memory.c - 1)
-    start += memory.latency + math.ceil(first + last)
+    start += memory.latency
     limit = "start" if start > busy else limit
     return MemoryCost(cycles=busy + start, core=core, waits=waits, start=start, traffic=moved, bound=limit)
 
@@ -198,29 +187,6 @@ def _groups(whole: int, panel: int, panels: int, buffer: int) -> int:
         return 1
     held = min(panels, buffer // (2 * panel))
     return -(-panels // held) if held else 0
-
-
-def _periods(params: Params, gemm: Gemm, memory: Memory) -> dict[str, float]:
-    """Least cycles per tile that each stream allows by itself."""
-    runs = [(s.blocks, s.passes * params.interleave) for s in gemm.segments]
-    return {
-        "a": _stream_period(runs, params.interleave * memory.a, params.a_depth // params.interleave - 1),
-        "w": _stream_period(runs, memory.w, params.w_depth - 1),
-        "result": params.tile_beats * memory.c,
-    }
-
-
-def _stream_period(runs: Sequence[tuple[int, int]], pace: float, depth: int) -> float:
-    """Cycles per tile with a stream that needs ``pace`` cycles per block.
-
-    Over runs of blocks (number, cycles of each in the array), the array alone takes the sum of their cycles and the
-    stream alone pace * blocks. In runs where the array is the slower one the stream gets ahead, at most by the blocks
-    that its queue holds; the rest of its lead is lost.
-    """
-    array = sum(n * cycles for n, cycles in runs)
-    alone = pace * sum(n for n, _ in runs)
-    lead = sum(max(0.0, n * (cycles - pace)) for n, cycles in runs)
-    return max(array, alone, alone + lead - min(lead, depth * pace))
 
 
 def _share(waits: dict[str, int], lost: int, moved: Traffic) -> dict[str, int]:

@@ -7,8 +7,9 @@ from golden.formats import BLOCK_SIZE
 
 from ..params import Params
 from ..workloads import Gemm
+from .core import CAUSES
 from .energy import Events, count_events
-from .memory import CAUSES, Memory, MemoryCost, memory_cost
+from .memory import Memory, MemoryCost, memory_cost
 
 ROLES = ("fixed", "best")
 PARTS = ("useful", "k_padding", "padding", *(f"wait_{cause}" for cause in CAUSES), "start")

@@ -14,66 +14,7 @@ from mixdit_hw.perf.core import CoreCost, core_cost, full_rate_c_depth
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.top import Core
 from tests.support.errors import raises_exactly
-
-COUNTS = ("passes", "wait_a", "wait_w", "wait_result", "wait_drain")
-
-
-def walk(params: Params, passes: tuple[int, ...], tiles: int) -> CoreCost:
-    """The same, step by step and beat by beat: the core's pointers and counts, without its data."""
-    t = params.interleave
-    latency = core_latency(params, timing_of(params.loop_latency).latency)
-    counts = dict.fromkeys(COUNTS, 0)
-    sides = {"a": (t, params.a_depth, params.row_skew), "w": (1, params.w_depth, params.column_skew)}
-    tail, head = {"a": 0, "w": 0}, {"a": 0, "w": 0}
-    seen: dict[str, list[tuple[int, int]]] = {"a": [], "w": []}  # when the last feeder has which pointer
-    space, draining, level = params.lane_depth, 0, 0
-    commits: set[int] = set()
-    turns, index = params.chains // params.drain, 0  # beats of the tile that the reader is at
-    work = [(p, i == p - 1, b == len(passes) - 1) for _ in range(tiles) for b, p in enumerate(passes) for i in range(p)]
-    place, fresh, first, last = 0, True, -1, -1
-    beats = now = 0
-    while beats < tiles * params.tile_beats:
-        oldest = {side: max((at for when, at in seen[side] if when <= now), default=0) for side in sides}
-        ready = {side: tail[side] - oldest[side] != depth for side, (_, depth, _) in sides.items()}
-        finish = False
-        if now % t == t - 1 and now > t:
-            for side, (_, _, skew) in sides.items():
-                seen[side] = [*(item for item in seen[side] if item[1] >= oldest[side]), (now + 2 + skew, head[side])]
-            cause = ""
-            if place < len(work):
-                _, block_ends, in_last = work[place]
-                ends = block_ends and in_last
-                if fresh and tail["a"] - head["a"] < t:
-                    cause = "wait_a"
-                elif fresh and tail["w"] == head["w"]:
-                    cause = "wait_w"
-                elif ends and space < params.lane_tile:
-                    cause = "wait_result"
-                elif ends and draining:
-                    cause = "wait_drain"
-                else:
-                    cause = "passes"
-                    first, place, fresh, finish = (first if first >= 0 else now), place + 1, block_ends, ends
-                    if block_ends:
-                        head["a"] += t
-                        head["w"] += 1
-                counts[cause] += first >= 0
-            draining = params.chain_rows - 1 if finish else max(0, draining - 1)
-            if finish:
-                space -= params.lane_tile
-                commits |= set(range(now + latency - 2, now + latency - 2 + params.lane_tile))
-        read = index >= params.lane_tile or level > 0
-        if read:
-            beats, last = beats + 1, now + 1
-            level -= index < params.lane_tile
-            space += index >= (turns - 1) * params.lane_tile
-            index = (index + 1) % (turns * params.lane_tile)
-        level += now in commits
-        for side in sides:
-            tail[side] += ready[side]
-        now += 1
-    return CoreCost(cycles=last - first + 1, **counts)
-
+from tests.support.walk import walk
 
 SHAPES = [
     Params(rows=rows, columns=columns, share_rows=share, share_columns=share, drain=drain, interleave=t)

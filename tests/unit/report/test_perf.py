@@ -4,8 +4,9 @@ import pytest
 
 from mixdit_hw.perf.arrays import array_of
 from mixdit_hw.perf.compare import compare
+from mixdit_hw.perf.core import CAUSES
 from mixdit_hw.perf.gpu import Measured
-from mixdit_hw.perf.memory import CAUSES, Memory
+from mixdit_hw.perf.memory import Memory
 from mixdit_hw.perf.model import PARTS
 from mixdit_hw.report import perf
 from mixdit_hw.workloads import MODELS, Gemm, Mix
