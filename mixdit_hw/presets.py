@@ -3,13 +3,13 @@
 from .params import Params
 
 # Finely pipelined, in tall clusters: A's memories hold what rows work after each other, T-1 cycles per cluster.
-_FINE = Params(share_rows=4, loop_latency=8, interleave=8, a_depth=32, w_depth=4, c_depth=128)
+_FINE = Params(share_rows=4, loop_latency=8, interleave=8, a_depth=64, w_depth=4, c_depth=64)
 
 PRESETS: dict[str, Params] = {
     "tiny": Params(rows=2, columns=2, a_depth=16, w_depth=4, c_depth=32),
     "small": Params(rows=4, columns=4, a_depth=16, w_depth=4, c_depth=64),
-    "edge": _FINE.replace(rows=8, columns=8, drain=2, a_depth=32, c_depth=64),
-    "base": _FINE.replace(rows=16, columns=16, drain=4, a_depth=64, c_depth=64),
+    "edge": _FINE.replace(rows=8, columns=8, drain=2, a_depth=32),
+    "base": _FINE.replace(rows=16, columns=16, drain=4),
 }
 
 __all__ = ["PRESETS", "get_preset"]

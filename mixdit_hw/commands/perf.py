@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from golden.formats import FORMATS
 
@@ -156,6 +157,8 @@ def command(
     _check_usage(names, gemm, macs, asked)
     if macs is not None:
         params, design_name = _array_of(macs), f"{macs:,} MX6 MAC per cycle"
+    if output is not None and html is not None and output.resolve() == html.resolve():
+        raise click.UsageError(f"--output and --html must be different files, not both {output}")
     measured = None if gpu is None else _read_measured(gpu, names)
     for path in (output, html):
         if path is not None:
@@ -210,6 +213,16 @@ def _check_usage(
         if asked[name] is not None:
             kind = "--model, not for --gemm" if gemm is not None else "--gemm, not for --model"
             raise click.UsageError(f"--{name.replace('_', '-')} is for {kind}")
+    given = click.get_current_context().get_parameter_source
+    for name, schedule, other in (
+        ("authors", "ours", "authors"),
+        ("roles", "authors", "ours"),
+        ("memory", "authors", "ours"),
+    ):
+        if asked["schedule"] == schedule and given(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is for the schedule {other}, not for --schedule {schedule}")
+    if used["gpu"] is not None and given("gpu_accumulation") is not ParameterSource.DEFAULT:
+        raise click.UsageError("--gpu-accumulation is for the GPU of assumed utilisation, not for --gpu")
     if isinstance(asked["outliers"], int) and gemm is not None and asked["outliers"] > gemm[1]:
         raise click.UsageError(f"--outliers must be at most K={gemm[1]}, not {asked['outliers']}")
 
@@ -227,7 +240,11 @@ def _read_measured(path: Path, names: tuple[str, ...]) -> Measured:
     try:
         if len(data) > _GPU_BYTES:
             raise ValueError(f"must have at most {_GPU_BYTES} bytes")
-        measured = parse_measured(data.decode())
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as e:
+            raise ValueError(f"must be UTF-8, which byte {e.start} is not") from None
+        measured = parse_measured(text)
     except ValueError as e:
         raise InputError(f"{path}: {e}") from None
     if not set(names) & set(measured.seconds):

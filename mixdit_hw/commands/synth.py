@@ -12,6 +12,7 @@ from ..report import synth
 from ..report.asic import default_liberty
 from ..report.liberty import read_library
 from ..report.table import synthesis_lines
+from ..report.targets import FPGA_TARGETS
 
 
 @click.command("synth")
@@ -32,7 +33,7 @@ from ..report.table import synthesis_lines
 @click.option(
     "--dsp/--no-dsp",
     default=None,
-    help="Multiply in DSPs where the target has them.  [default: where the design's multipliers are pairs or quads]",
+    help="Let multipliers of pairs and quads be DSPs.  [default: --dsp for such designs; others multiply in LUTs]",
 )
 @click.option("--flat", is_flag=True, help="Dissolve the boundaries of units.")
 @click.option("--timing/--no-timing", default=True, show_default=True, help="Measure the period, of asic.")
@@ -65,6 +66,14 @@ def command(
     """
     if liberty is not None and target != "asic":
         raise click.UsageError(f"--liberty is for --target asic, not for {target}")
+    if dsp and not FPGA_TARGETS.get(target, FPGA_TARGETS["generic"]).has_dsps:
+        raise click.UsageError(f"--dsp is for FPGAs, not for {target}")
+    if dsp and params.multipliers == "logic":
+        raise click.UsageError("--dsp is for designs with multipliers=pairs or quads, not logic")
+    if unit == "engine" and params.multipliers != "logic":
+        raise click.UsageError(
+            f"with multipliers={params.multipliers} they stand outside of engines: use --unit cluster"
+        )
     unit = "core" if unit == "top" else unit
     library = read_library(liberty or default_liberty()) if target == "asic" else None
     if output is not None:

@@ -13,7 +13,7 @@ _SHORT_TILE = 5  # K blocks of QK^T with heads of 65 to 80: as few as the result
 def array_of(macs: int) -> Params:
     """The squarest array of so many MX6 multiplications per cycle, with queues for full speed.
 
-    Results leave fast enough for tiles of 5 K blocks in MX6: the least number of segments that divides R and is at
+    Results leave fast enough for tiles of 5 K blocks in MX6: the least ``drain`` that divides R and is at
     least R/5; the result memories keep pace with tiles of R/drain passes.
 
     Raises
@@ -39,12 +39,16 @@ def array(rows: int, columns: int, interleave: int = 4) -> Params:
         rows=rows,
         columns=columns,
         interleave=interleave,
-        a_depth=_power_of_two((rows + 2) * interleave),
-        w_depth=_power_of_two(-(-columns // interleave) + 3),
-        c_depth=_power_of_two(4 * rows * interleave // drain),
+        a_depth=4096,
+        w_depth=4096,
+        c_depth=16384,
         drain=drain,
     )
-    return params.replace(c_depth=max(params.c_depth, full_rate_c_depth(params, rows // drain)))
+    return params.replace(
+        a_depth=params.full_rate_a_depth,
+        w_depth=params.full_rate_w_depth,
+        c_depth=full_rate_c_depth(params, rows // drain),
+    )
 
 
 def authors_array(params: Params) -> tuple[int, int]:
@@ -52,8 +56,3 @@ def authors_array(params: Params) -> tuple[int, int]:
     factor = BLOCK_SIZE // MACS_PER_ENGINE
     rows = 2 * params.rows
     return rows, factor * params.rows * params.columns // rows
-
-
-def _power_of_two(least: int) -> int:
-    """The smallest power of two that is at least that, and at least 16."""
-    return max(16, 1 << (least - 1).bit_length())

@@ -16,7 +16,7 @@ FORMAT = "mixdit-gpu-baseline-1"
 _FP16_BYTES = 2
 _MAX_MODELS = 100
 _MAX_TEXT = 200
-_MAX_SECONDS = 1e6
+_MIN_SECONDS, _MAX_SECONDS = 1e-9, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +121,8 @@ def parse_measured(text: str) -> Measured:
     seconds = {}
     for model, values in models.items():
         value = values.get("step_s") if isinstance(values, dict) else None
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= _MAX_SECONDS:
-            allowed = "a number of seconds, above 0 and at most a million"
+        if not isinstance(value, int | float) or isinstance(value, bool) or not _MIN_SECONDS <= value <= _MAX_SECONDS:
+            allowed = "a number of seconds, from a billionth to a million"
             raise ValueError(f"step_s of {_shown(model)} must be {allowed}, not {_shown(value)}")
         seconds[model] = float(value)
     return Measured(**names, seconds=seconds)

@@ -49,8 +49,8 @@ class Memory:
     c: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.bandwidth > 0:
-            raise ValueError(f"bandwidth must be more than 0 bytes per cycle, not {self.bandwidth!r}")
+        if not (1e-6 <= self.bandwidth <= 1e12 or self.bandwidth == math.inf):
+            raise ValueError(f"bandwidth must be 1e-6 to 1e12 bytes per cycle, or inf, not {self.bandwidth!r}")
         for name in ("latency", "buffer"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 50:
@@ -68,6 +68,8 @@ class Memory:
             key, equals, value = item.partition("=")
             if key not in known or not equals:
                 raise ValueError(f"must be {'=, '.join(known)}= with numbers, separated by commas, not {item!r}")
+            if key in values:
+                raise ValueError(f"{key} must be given once, not twice")
             try:
                 values[key] = int(value) if known[key] is int else float(value)
             except ValueError:

@@ -40,8 +40,9 @@ def result_lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"{PARTS[part]} {n / ours['cycles']:.1%}" for part, n in ours["parts"].items() if part != "useful" and n
         ]
         yield _labelled("lost", ", ".join(lost) or "nothing")
-        moved = ", ".join(f"{name.upper()} {n / 1e6:,.1f} MB" for name, n in ours["bytes"].items())
-        yield _labelled("moved", f"{moved} a step, {ours['bytes_per_cycle']:,.1f} bytes per cycle")
+        moved = ", ".join(f"{name.upper()} {_megabytes(n)}" for name, n in ours["bytes"].items())
+        step = "" if result["steps"] is None else " a step"
+        yield _labelled("moved", f"{moved}{step}, {ours['bytes_per_cycle']:,.1f} bytes per cycle")
         yield _labelled("events", _events(ours["events"]))
     if "authors" in result:
         authors = result["authors"]
@@ -122,11 +123,22 @@ def _layer_rows(result: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _times(part: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    text = f"{part['cycles'] / 1e6:,.2f} M cycles, {1e3 * part['seconds_per_step']:,.3f} ms"
+    cycles = f"{part['cycles'] / 1e6:,.2f} M" if part["cycles"] >= 1e6 else f"{part['cycles']:,}"
+    text = f"{cycles} cycles, {_milliseconds(part['seconds_per_step'])}"
     if result["steps"] is None:
         return text
     image = f"{part['seconds_per_image']:,.2f} s for an image of {result['steps']} steps"
     return f"{text} a step of {result['samples']} samples, {image}"
+
+
+def _milliseconds(seconds: float) -> str:
+    """With three decimals, or as many as it takes."""
+    return f"{1e3 * seconds:,.3f} ms" if seconds >= 1e-4 else f"{1e3 * seconds:.3g} ms"
+
+
+def _megabytes(count: float) -> str:
+    """Bytes, as MB where there are enough of them."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count:,} bytes"
 
 
 def _multipliers(result: Mapping[str, Any]) -> str:
@@ -139,7 +151,7 @@ def _gpu_lines(result: Mapping[str, Any]) -> Iterator[str]:
     gpu = result["gpu"]
     if "measured" in gpu:
         found = gpu["measured"]
-        took = f"{1e3 * found['seconds_per_step']:,.3f} ms measured, {gpu['tflops']:.1f} TFLOPS ({gpu['software']})"
+        took = f"{_milliseconds(found['seconds_per_step'])} measured, {gpu['tflops']:.1f} TFLOPS ({gpu['software']})"
         yield _labelled("GPU", f"{found['speedup']:.2f} times as fast as {gpu['name']}: {took}")
         return
     peak = (
@@ -148,7 +160,7 @@ def _gpu_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield _labelled("GPU", f"times as fast as an {gpu['name']} of {peak}:")
     for key, found in gpu["assumed"].items():
         at = "at its roofline" if key == "roofline" else f"if it reaches {key}"
-        yield _labelled("", f"{found['speedup']:.2f} {at} ({1e3 * found['seconds_per_step']:,.3f} ms)")
+        yield _labelled("", f"{found['speedup']:.3g} {at} ({_milliseconds(found['seconds_per_step'])})")
 
 
 def _events(events: Mapping[str, Any]) -> str:

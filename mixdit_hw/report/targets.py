@@ -37,6 +37,11 @@ class Target:
     without_dsp: str = ""
     rules: tuple[tuple[str, str, int], ...] = field(default=(), repr=False)
 
+    @property
+    def has_dsps(self) -> bool:
+        """Whether multiplications can be in DSPs."""
+        return bool(self.with_dsp or self.without_dsp)
+
     def script(self, top: str, *, dsp: bool) -> list[str]:
         """Yosys's commands from a design that has been read to mapped cells."""
         option = self.with_dsp if dsp else self.without_dsp

@@ -109,6 +109,12 @@ def test_memory_and_clock(capsys):
     assert result["ours"]["seconds_per_step"] == result["ours"]["cycles"] / 250.5e6
 
 
+def test_the_slowest_memory(capsys):
+    """All that is allowed can be printed."""
+    args = ("--model", "SD3-1024", "--memory", "bandwidth=1e-6", "--clock", "0.000001", "--steps", "100000")
+    assert run_json(capsys, *args)["results"][0]["ours"]["seconds_per_image"] > 1e20
+
+
 def test_measured(capsys, tmp_path):
     path = tmp_path / "gpu.json"
     path.write_text(json.dumps(GPU))
@@ -144,7 +150,7 @@ def test_measured(capsys, tmp_path):
         ((*PRODUCT, "--authors", "16"), "Invalid value for '--authors': must be RxC, 2 whole numbers, not '16'"),
         (
             (*PRODUCT, "--memory", "bandwidth=-1"),
-            "Invalid value for '--memory': bandwidth must be more than 0 bytes per cycle, not -1.0",
+            "Invalid value for '--memory': bandwidth must be 1e-6 to 1e12 bytes per cycle, or inf, not -1.0",
         ),
         (
             ("--model", "DiT-256", "--set", "formats=mx6"),
@@ -153,9 +159,26 @@ def test_measured(capsys, tmp_path):
         ((*PRODUCT, "--gpu", "no.json"), "no.json: cannot be read: No such file or directory"),
         ((*PRODUCT, "--gpu", "bad.json"), "bad.json: must be JSON: Expecting value: line 1 column 1 (char 0)"),
         ((*PRODUCT, "--gpu", "large.json"), "large.json: must have at most 1048576 bytes"),
+        ((*PRODUCT, "--gpu", "bytes.json"), "bytes.json: must be UTF-8, which byte 0 is not"),
         (
-            (*PRODUCT, "--gpu", "bytes.json"),
-            "bytes.json: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
+            (*PRODUCT, "--gpu", "gpu.json", "--gpu-accumulation", "fp16"),
+            "--gpu-accumulation is for the GPU of assumed utilisation, not for --gpu",
+        ),
+        (
+            (*PRODUCT, "--schedule", "ours", "--authors", "3x3"),
+            "--authors is for the schedule authors, not for --schedule ours",
+        ),
+        (
+            (*PRODUCT, "--schedule", "authors", "--roles", "best"),
+            "--roles is for the schedule ours, not for --schedule authors",
+        ),
+        (
+            (*PRODUCT, "--schedule", "authors", "--memory", "a=2"),
+            "--memory is for the schedule ours, not for --schedule authors",
+        ),
+        (
+            (*PRODUCT, "-o", "r.html", "--html", "./r.html"),
+            "--output and --html must be different files, not both r.html",
         ),
         (
             ("--model", "DiT-256", "--gpu", "gpu.json"),

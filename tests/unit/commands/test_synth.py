@@ -5,6 +5,7 @@ import pytest
 
 from mixdit_hw import cli
 from mixdit_hw.commands import synth as command
+from mixdit_hw.emit import UNITS
 from mixdit_hw.errors import CheckError
 from mixdit_hw.params import Params
 from mixdit_hw.presets import PRESETS
@@ -101,12 +102,17 @@ def test_liberty_is_read(capsys, asked):
         (
             ("--target", "ecp5", "--unit", "wheel"),
             2,
-            (
-                "Invalid value for '--unit': 'wheel' is not one of "
-                "'core', 'array', 'cluster', 'engine', 'converter', 'narrow_converter', 'scale_bias', 'outlier_split', 'top'."
-            ),
+            (f"Invalid value for '--unit': 'wheel' is not one of {', '.join(repr(unit) for unit in (*UNITS, 'top'))}."),
         ),
         (("--target", "ecp5", "--liberty", "l.lib"), 2, "--liberty is for --target asic, not for ecp5"),
+        (("--target", "generic", "--dsp"), 2, "--dsp is for FPGAs, not for generic"),
+        (("--target", "asic", "--dsp"), 2, "--dsp is for FPGAs, not for asic"),
+        (("--target", "ecp5", "--dsp"), 2, "--dsp is for designs with multipliers=pairs or quads, not logic"),
+        (
+            ("--target", "ecp5", "--unit", "engine", "--set", "multipliers=pairs"),
+            2,
+            "with multipliers=pairs they stand outside of engines: use --unit cluster",
+        ),
         (("--target", "asic", "--liberty", "no.lib"), 2, "no.lib: cannot be read: No such file or directory"),
         (("--target", "asic", "--liberty", "."), 2, ".: cannot be read: Is a directory"),
         (

@@ -45,7 +45,7 @@ def test_measured() -> None:
     assert parse_measured(text) == Measured(device="d", software="s", seconds={"DiT-XL-256": 0.5})
 
 
-NO_TIME = "step_s of 'x' must be a number of seconds, above 0 and at most a million, not"
+NO_TIME = "step_s of 'x' must be a number of seconds, from a billionth to a million, not"
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,7 @@ NO_TIME = "step_s of 'x' must be a number of seconds, above 0 and at most a mill
         ({"models": [1]}, "models must be an object of 1 to 100 models, not [1]"),
         ({"models": {"x": 1}}, f"{NO_TIME} None"),
         ({"models": {"x": {"step_s": 0}}}, f"{NO_TIME} 0"),
+        ({"models": {"x": {"step_s": 1e-300}}}, f"{NO_TIME} 1e-300"),
         ({"models": {"x": {"step_s": True}}}, f"{NO_TIME} True"),
         ({"models": {"x": {"step_s": float("nan")}}}, f"{NO_TIME} nan"),
         ({"models": {"x": {"step_s": float("inf")}}}, f"{NO_TIME} inf"),
