@@ -1,8 +1,8 @@
 """Pipelined FP32 multiplier: round to nearest even, subnormals flushed to +0."""
 
-from itertools import zip_longest
+import itertools
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -14,7 +14,8 @@ from .fp32_add import EXPONENT_BITS, EXPONENT_MAX, FRACTION_BITS
 from .register import cut, register
 
 _SIGNIFICAND_BITS = FRACTION_BITS + 1
-_SEGMENTS = (8, 8, 8)  # of half an addition
+# Segments of each part of the addition, by latency.
+_PARTS = {6: ((8, 8, 8),) * 2, 9: ((6, 6),) * 4}
 
 
 class FP32Multiply(wiring.Component):
@@ -23,21 +24,32 @@ class FP32Multiply(wiring.Component):
     Inputs must be normal, Inf, NaN or with an exponent of 0, which counts as 0. What rounds to less than 2^-126 is +0,
     products of 2^128(1 - 2^-25) and more are Inf; NaN, and 0 times Inf, give 0x7FC00000 (docs/numerics.md, Output).
 
-    Latency: 6 cycles (``latency``): partial products in columns, their sum in two words, two halves of an addition,
-    normalise, round. Throughput: one product per cycle.
+    Latency: ``latency`` cycles, as asked for. Throughput: one product per cycle.
+
+    Parameters
+    ----------
+    latency
+        6: partial products in columns of 6, their sum in two words, the addition in halves, normalise, round; or 9,
+        with the addition in quarters and the rounding in two cycles.
 
     Members
     -------
     a, b : In(32)
         Factors.
     o : Out(32)
-        Their product.
+        Their product, ``latency`` cycles later.
+
+    Raises
+    ------
+    ValueError
+        ``latency`` is neither 6 nor 9.
     """
 
-    latency = 6
-
-    def __init__(self) -> None:
+    def __init__(self, latency: int = 6) -> None:
+        if latency not in _PARTS:
+            raise ValueError(f"latency must be one of {', '.join(map(str, _PARTS))}, not {latency}")
         super().__init__({"a": In(32), "b": In(32), "o": Out(32)})
+        self.latency = latency
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -64,26 +76,31 @@ class FP32Multiply(wiring.Component):
         bits = iter(s.bits)
         columns = reduce_columns(m, [[next(bits) for _ in column] for column in columns])
         first, second = (
-            Cat(*(Const(0, 1) if bit is None else bit for bit in row)) for row in list(zip_longest(*columns))[:2]
+            Cat(*(Const(0, 1) if bit is None else bit for bit in row))
+            for row in list(itertools.zip_longest(*columns))[:2]
         )
         rest = {"exponent": s.exponent, "sign": s.sign, "zero": s.zero, "inf": s.inf, "nan": s.nan}
         s = cut(m, "_words", first=first, second=second, **rest)
 
-        # The addition, in two halves.
-        half = _SIGNIFICAND_BITS
-        low = carry_select_add(s.first[:half], s.second[:half], Const(0, 1), _SEGMENTS)
-        rest = {name: getattr(s, name) for name in rest}
-        s = cut(m, "_low", low=low, first=s.first[half:], second=s.second[half:], **rest)
-        high = carry_select_add(s.first, s.second, s.low[-1], _SEGMENTS)[:half]
-        rest = {name: getattr(s, name) for name in rest}
-        s = cut(m, "_product", product=Cat(s.low[:half], high), **rest)
+        # The addition, part by part, the lowest first.
+        low: list[Value] = []
+        carry: Value = Const(0, 1)
+        for part, segments in enumerate(_PARTS[self.latency]):
+            width = sum(segments)
+            total = carry_select_add(s.first[:width], s.second[:width], carry, segments)
+            rest = {name: getattr(s, name) for name in rest}
+            words = {"first": s.first[width:], "second": s.second[width:]} if len(s.first) > width else {}
+            s = cut(m, f"_part{part}", low=Cat(*low, total[:width]), carry=total[width], **words, **rest)
+            low, carry = [s.low], s.carry
+        product = s.low
 
         # Of two significands below 2 the product is below 4. One just below 2^-126, whose 24 bits are all ones, rounds
         # up to it; all other products below 2^-126 are 0.
-        top = s.product[-1]
-        kept = Mux(top, s.product[half:], s.product[half - 1 : -1])
-        guard = Mux(top, s.product[half - 1], s.product[half - 2])
-        sticky = s.product[: half - 2].any() | (top & s.product[half - 2])
+        half = _SIGNIFICAND_BITS
+        top = product[-1]
+        kept = Mux(top, product[half:], product[half - 1 : -1])
+        guard = Mux(top, product[half - 1], product[half - 2])
+        sticky = product[: half - 2].any() | (top & product[half - 2])
         exponent = Signal(signed(EXPONENT_BITS + 2))
         m.d.comb += exponent.eq(s.exponent - EXPONENT_BIAS + top)
         edge = (exponent == 0) & kept.all()
@@ -99,10 +116,21 @@ class FP32Multiply(wiring.Component):
             sign=s.sign,
             nan=s.nan,
         )
-        # A fraction of ones becomes 0 and adds one to the exponent: up to Inf, which has the fraction 0, too.
-        rounded = Signal(FRACTION_BITS + EXPONENT_BITS)
-        m.d.comb += rounded.eq(Cat(s.fraction, s.exponent) + s.round_up)
-        word = Cat(rounded & s.finite.replicate(len(rounded)), s.sign & (s.finite | s.infinite))
+        # A fraction of ones becomes 0 and adds one to the exponent, up to Inf, which has the fraction 0, too.
+        word = Cat(s.fraction, s.exponent)
+        if self.latency == 6:
+            rounded = (word + s.round_up)[: len(word)]
+        else:
+            # In segments, each plus 1 where round_up comes through all those below it.
+            ends = (0, 8, 16, FRACTION_BITS, len(word))
+            carries = Cat(s.round_up & word[:end].all() for end in ends[:-1])
+            rest = {name: getattr(s, name) for name in ("finite", "infinite", "sign", "nan")}
+            s = cut(m, "_carries", word=word, carries=carries, **rest)
+            rounded = Cat(
+                (s.word[start:end] + s.carries[k])[: end - start]
+                for k, (start, end) in enumerate(itertools.pairwise(ends))
+            )
+        finite = Cat(rounded & s.finite.replicate(len(rounded)), s.sign & (s.finite | s.infinite))
         special = Cat(Const(0, FRACTION_BITS - 1), s.nan, (s.infinite | s.nan).replicate(EXPONENT_BITS), Const(0, 1))
-        m.d.comb += self.o.eq(register(m, word | special, "result"))
+        m.d.comb += self.o.eq(register(m, finite | special, "result"))
         return m

@@ -16,13 +16,13 @@ class ScaleBias(wiring.Component):
 
     A scale of 1 and a bias of +0 change nothing, so that a step that is left out needs no switch.
 
-    Latency: that of multiplier and adder, and a cycle for the rounding (``latency``). Throughput: one word per cycle.
-    There are no stalls: who feeds it keeps room for what is under way.
+    Latency: 6 + 4 + 1 cycles of multiplier, adder and rounding, or 9 + 8 + 1 (``latency``). Throughput: one word per
+    cycle. There are no stalls: who feeds it keeps room for what is under way.
 
     Parameters
     ----------
-    add_latency
-        Of the adder, 4 or 8.
+    loop_latency
+        Of the array's accumulation, 4 or 8: how finely this is pipelined, too.
 
     Members
     -------
@@ -38,29 +38,30 @@ class ScaleBias(wiring.Component):
     Raises
     ------
     ValueError
-        ``add_latency`` is neither 4 nor 8.
+        ``loop_latency`` is neither 4 nor 8.
     """
 
     unit_name = "scale_bias"
 
-    def __init__(self, add_latency: int = 4) -> None:
-        self._adder = FP32Add(add_latency)
+    def __init__(self, loop_latency: int = 4) -> None:
+        self._adder = FP32Add(loop_latency)
+        self._multiplier = FP32Multiply(6 if loop_latency == 4 else 9)
         super().__init__({name: In(32) for name in ("acc", "scale", "bias")} | {"y": Out(32), "bf16": Out(BF16_BITS)})
 
     @property
     def unit_key(self) -> tuple:
-        return (("add_latency", self._adder.latency),)
+        return (("loop", self._adder.latency),)
 
     @property
     def latency(self) -> int:
         """Cycles from ``acc`` to ``y``."""
-        return FP32Multiply.latency + self._adder.latency + 1
+        return self._multiplier.latency + self._adder.latency + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.multiplier = multiplier = FP32Multiply()
+        m.submodules.multiplier = multiplier = self._multiplier
         m.submodules.adder = adder = self._adder
-        late = register(m, self.bias, "bias_late", FP32Multiply.latency)
+        late = register(m, self.bias, "bias_late", multiplier.latency)
         subnormal = ~late[23:31].any()
         m.d.comb += [
             multiplier.a.eq(self.acc),
