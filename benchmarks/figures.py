@@ -9,6 +9,7 @@ if a figure misses its aim. All parts take about half an hour on two cores.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -19,12 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixdit_hw.emit import emit_verilog
 from mixdit_hw.files import write_text
+from mixdit_hw.presets import PRESETS
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 RESULTS = Path("build/bench")
 BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->\n", "<!-- end of figures -->\n"
+# What a part measures, so that old figures are not taken for new ones: units of presets, and folders of sources.
+VERILOG = {
+    "engine": (("base", "cluster"), ("base", "converter"), ("base", "narrow_converter")),
+    "utilisation": (("edge", "core"), ("base", "core")),
+    "design": (("small", "core"), ("base", "core")),
+}
+SOURCES = {"performance": ("mixdit_hw/perf",), "golden": ("golden",)}
 PARTS = {
     "engine": ("engine_area.py", "--orders", "4", "--no-core"),
     "utilisation": ("utilisation.py", "--curve"),
@@ -50,6 +60,14 @@ class Row:
         return f"| {self.what} | {self.measured} | {aim} | {self.reference} |"
 
 
+def subject(part: str) -> str:
+    """Digest of what a part measures: Verilog, or sources."""
+    texts = [emit_verilog(PRESETS[preset], unit) for preset, unit in VERILOG.get(part, ())]
+    for folder in SOURCES.get(part, ()):
+        texts += [path.read_text(encoding="utf-8") for path in sorted((HERE.parent / folder).rglob("*.py"))]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
 def run(part: str) -> Any:
     """Run a benchmark, keep what it found, and return it."""
     script, *options = PARTS[part]
@@ -62,16 +80,19 @@ def run(part: str) -> Any:
     except ValueError:
         raise SystemExit(f"figures: {script} printed no JSON; its exit status is {done.returncode}") from None
     RESULTS.mkdir(parents=True, exist_ok=True)
-    write_text(RESULTS / f"{part}.json", json.dumps(found, indent=2) + "\n")
+    write_text(RESULTS / f"{part}.json", json.dumps({"subject": subject(part), "found": found}, indent=2) + "\n")
     return found
 
 
 def kept(part: str) -> Any:
-    """What a benchmark found before."""
+    """What a benchmark found before, on what there is now."""
     path = RESULTS / f"{part}.json"
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as e:
+        content = json.loads(path.read_text())
+        if content["subject"] != subject(part):
+            raise ValueError("it measured another version")
+        return content["found"]
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise SystemExit(f"figures: cannot take {part} from {path}: {e}; run it with --only {part}") from None
 
 
@@ -82,19 +103,17 @@ def engine_rows(found: dict[str, Any]) -> Iterator[Row]:
     def row(what: str, subject: str, name: str, *, form: str, unit: str, reference: str = "", extra: str = "") -> Row:
         f = figures[subject, name]
         aim = "" if f["aim"] is None else f"<= {f['aim']:{form}}".replace(",", " ")
+        if f["value"] is None:
+            return Row(what=what, measured="not measured", aim=aim, missed=bool(aim), reference=reference)
         measured = f"{f['value']:{form}}".replace(",", " ") + unit + extra
         missed = f["aim"] is not None and f["value"] > f["aim"]
         return Row(what=what, measured=measured, aim=aim, missed=missed, reference=reference)
 
     base, cost = "engine of base", "area x period per MX6 MAC"
-    least, greatest = (
-        next(f for f in found["figures"] if f["subject"] == base and f["name"].startswith(f"{end} {cost}"))
-        for end in ("least", "greatest")
-    )
-    orders = re.search(r"of (\d+) orders", least["name"])
-    spread = (
-        f" ({least['value']:.4f} to {greatest['value']:.4f} over {orders[1] if orders else '?'} orders of the cells)"
-    )
+    ends = [f for f in found["figures"] if f["subject"] == base and re.match(rf"(least|greatest) {cost}", f["name"])]
+    spread = ""
+    if ends and (orders := re.search(r"of (\d+) orders", ends[0]["name"])):
+        spread = f" ({' to '.join(format(f['value'], '.4f') for f in ends)} over {orders[1]} orders of the cells)"
     area = figures[base, "area, um2"]["value"]
     what = "dot engine of `base`, 16 MX6 multiplications per cycle, in its cluster; OSU 0.18 um: "
     dacapo = "DaCapo's engine, the paper's base, in the same flow: "
@@ -148,7 +167,8 @@ def engine_rows(found: dict[str, Any]) -> Iterator[Row]:
     ):
         subject = f"converter of {subject}"
         period, registers = (figures[subject, n]["value"] for n in ("period with ports, ns", "registers, um2"))
-        extra = f", {period:.2f} ns; registers {registers:,.0f} um2".replace(",", " ").replace("  ", ", ", 1)
+        time = "period not measured" if period is None else f"{period:.2f} ns"
+        extra = f", {time}; registers {registers:_.0f} um2".replace("_", " ")
         one = "DaCapo, MX9 only, truncating: 67 826 um2, 6.6 ns" if "4 elements" not in subject else ""
         yield row(f"{what}: logic", subject, "logic, um2", form=",.0f", unit=" um2", extra=extra, reference=one)
 
@@ -163,8 +183,7 @@ def utilisation_rows(found: dict[str, Any]) -> Iterator[Row]:
     for product, measured in products.items():
         aim = measured[0]["aim"]
         yield Row(
-            what=f"utilisation by the Verilog's counters, {product}"
-            + (", of the bound of padding" if "," in product else ""),
+            what=f"utilisation by the Verilog's counters, {product}, of the bound of padding",
             measured="; ".join(f"`{r['design']}` {r['of_bound']:.2%}" for r in measured),
             aim=f">= {aim:.0%}",
             missed=any(r["of_bound"] < aim for r in measured),
@@ -188,13 +207,13 @@ def performance_rows(found: dict[str, Any]) -> Iterator[Row]:
         yield Row(
             what=f"{entry['name']}, 65 536 MX6 multiplications per cycle at 1 GHz: times an RTX 3090",
             measured="; ".join(f"{assumed[key]['speedup']:.2f} ({key})" for key in assumed)
-            + f"; {1e3 * ours['seconds_per_step']:.2f} ms a step",
+            + f"; {1e3 * ours['seconds_per_step']:.2f} ms a step, {ours['utilisation']:.1%} busy",
             reference=f"paper 2.10 to 5.32; {entry['ours']['authors']['speedup']:.2f} times as fast as the authors' "
             "schedule at equal multipliers and clock",
         )
     seconds = found["speed"]
-    for what, key, limit in (("a whole model", "model_s", 0.050), ("1000 designs", "sweep_s", 60.0)):
-        value = seconds[key]
+    for what, key in (("a whole model", "model_s"), ("1000 designs", "sweep_s")):
+        value, limit = seconds[key], found["limits"][key]
         yield Row(
             what=f"time of the model itself, {what}",
             measured=f"{value:.3g} s",
@@ -207,6 +226,10 @@ def design_rows(found: dict[str, Any]) -> Iterator[Row]:
     """Emission and simulation."""
     figures = found["figures"]
     runs = [f for name, f in figures.items() if name.startswith("small")]
+    yield Row(
+        what="utilisation of `small` by the Verilog's counters, 256x1152x128, MX6, and with 16 outlier channels in MX9",
+        measured="; ".join(f"{f['utilisation']:.2%}" for f in runs),
+    )
     speeds = sorted(round(f["simulated_cycles_per_s"], -3) for f in runs)
     yield Row(
         what="simulation of `small` under Verilator, on a shared two-core machine",
@@ -270,13 +293,13 @@ def replace_table(text: str, table: str) -> str:
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--kept", action="store_true", help="run nothing, print what was found before")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--only", nargs="+", choices=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}")
+    chosen.add_argument("--kept", action="store_true", help="run nothing, print what was found before")
     parser.add_argument("--write", action="store_true", help="write the table into README.md too")
     parser.add_argument("--check", action="store_true", help="exit status 1 if a figure misses its aim")
     arguments = parser.parse_args()
-    chosen = () if arguments.kept else arguments.only or tuple(PARTS)
-    ran = {part: run(part) for part in chosen}
+    ran = {part: run(part) for part in (() if arguments.kept else arguments.only or PARTS)}
     rows: list[Row] = []
     tools: dict[str, str] = {}
     for part in PARTS:

@@ -61,7 +61,7 @@ SHAPES = {  # by engines: those of `base`, and those of the paper's size
         Shape(rows=8, columns=64, cores=8, interleave=9),
     ),
 }
-PORTS = (4, 8, 16, 32, 64)  # segments of the 64 rows' result chains
+PORTS = (4, 8, 16, 32, 64)  # drain: rows in a result beat, of 64
 MODEL_LIMIT, SWEEP_LIMIT = 0.050, 60.0  # seconds
 SWEEP = 1000
 
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     result = {"speedups": speedups(), "totals": totals(), "shapes": shapes(), "ports": ports(), "speed": speed()}
+    result |= {"limits": {"model_s": MODEL_LIMIT, "sweep_s": SWEEP_LIMIT}}
     if args.json:
         print(json.dumps(result, indent=2))
         return

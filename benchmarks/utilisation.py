@@ -89,7 +89,7 @@ class Row:
         What was measured.
     cycles, waits
         By the core's counters; waits in steps of T cycles.
-    useful, with_k_padding, of_bound
+    useful, less_k_padding, of_bound
         Utilisation: with a padded K block counted as needed, less what of it is padding, and the first divided by what
         M and N leave.
     aim
@@ -103,7 +103,7 @@ class Row:
     product: str
     cycles: int
     useful: float
-    with_k_padding: float
+    less_k_padding: float
     of_bound: float
     waits: dict[str, int]
     aim: float | None
@@ -131,7 +131,7 @@ def simulate(name: str, params: Params, product: Product) -> Row:
         product=f"{product.name}, {product.m}x{product.k}x{product.n}",
         cycles=cycles,
         useful=useful,
-        with_k_padding=useful * (product.k / 16) / math.ceil(product.k / 16),
+        less_k_padding=useful * (product.k / 16) / math.ceil(product.k / 16),
         of_bound=useful / product.bound(params),
         waits={key: value for key, value in run.counters.items() if key.startswith("wait_") and value},
         aim=product.aim,
@@ -152,7 +152,7 @@ def table(rows: list[Row]) -> list[str]:
                 r.product,
                 f"{r.cycles:,}",
                 f"{r.useful:.2%}",
-                f"{r.with_k_padding:.2%}",
+                f"{r.less_k_padding:.2%}",
                 f"{r.of_bound:.2%}",
                 aim,
                 missed,

@@ -10,6 +10,7 @@ from ..arith.compress import outer_product
 from ..arith.register import register
 from ..latency import OPERAND_DELAY
 from ..params import MULTIPLIERS, Params
+from ..shapes import FP32_BITS
 from ..unit import add_unit
 from .engine import Engine
 from .operand import OPERAND_BITS, DigitsLayout
@@ -18,7 +19,6 @@ from .timing import timing_of
 FLAGS = ("step", "first", "shift", "start", "end")
 A_OPERANDS = {"a": OPERAND_BITS, "a_micro": PAIRS, "a_exponent": EXPONENT_BITS}
 W_OPERANDS = {"w": OPERAND_BITS, "w_micro": PAIRS, "w_exponent": EXPONENT_BITS}
-RESULT_BITS = 32
 
 
 def engine_of(params: Params) -> "Engine":
@@ -110,7 +110,7 @@ class Cluster(wiring.Component):
         self._rows, self._columns = rows, columns
         passing = {name: rows * width for name, width in A_OPERANDS.items()}
         passing |= {name: columns * width for name, width in W_OPERANDS.items()}
-        passing |= dict.fromkeys(FLAGS, 1) | {"c": rows * columns * RESULT_BITS}
+        passing |= dict.fromkeys(FLAGS, 1) | {"c": rows * columns * FP32_BITS}
         super().__init__(
             {name: In(width) for name, width in passing.items()}
             | {f"{name}_next": Out(width) for name, width in passing.items()}
@@ -166,8 +166,8 @@ class Cluster(wiring.Component):
                 m.d.comb += [getattr(engine, name).eq(getattr(self, f"{name}_next")) for name in FLAGS[1:]]
                 at = v * self._columns + h
                 m.d.comb += [
-                    engine.c.eq(self.c.word_select(at, RESULT_BITS)),
-                    self.c_next.word_select(at, RESULT_BITS).eq(engine.c_next),
+                    engine.c.eq(self.c.word_select(at, FP32_BITS)),
+                    self.c_next.word_select(at, FP32_BITS).eq(engine.c_next),
                 ]
         return m
 

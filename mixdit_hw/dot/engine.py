@@ -8,6 +8,7 @@ from golden.formats import EXPONENT_BITS, EXPONENT_NAN, PAIRS
 
 from ..arith.fp32_add import FP32Add
 from ..arith.register import register
+from ..shapes import FP32_BITS
 from .block_sum import BlockSum
 from .lanes import PRODUCTS_BITS, Lanes
 from .normalise import Normalise
@@ -106,8 +107,8 @@ class Engine(wiring.Component):
                 "shift": In(1),
                 "start": In(1),
                 "end": In(1),
-                "c": In(32),
-                "c_next": Out(32),
+                "c": In(FP32_BITS),
+                "c_next": Out(FP32_BITS),
             }
         )
 

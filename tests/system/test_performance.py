@@ -33,7 +33,7 @@ def test_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 def test_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(output(capsys, monkeypatch, "--json"))
-    assert list(found) == ["speedups", "totals", "shapes", "ports", "speed"]
+    assert list(found) == ["speedups", "totals", "shapes", "ports", "speed", "limits"]
     assert [entry["name"] for entry in found["speedups"]] == list(PAPER_MODELS)
     for entry in found["speedups"]:
         assert entry["ours"]["ours"]["macs_per_cycle"] == entry["authors"]["authors"]["macs_per_cycle"] == 65536

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from golden.formats import EXPONENT_BITS, MX4, MX6, MX9, PAIRS, Format
-from mixdit_hw.dot.cluster import A_OPERANDS, FLAGS, RESULT_BITS, W_OPERANDS, Cluster, cluster_of, engine_of
+from mixdit_hw.dot.cluster import A_OPERANDS, FLAGS, W_OPERANDS, Cluster, cluster_of, engine_of
 from mixdit_hw.dot.engine import Engine
 from mixdit_hw.dot.operand import OPERAND_BITS
 from mixdit_hw.dot.timing import TIMINGS
 from mixdit_hw.params import Params
+from mixdit_hw.shapes import FP32_BITS
 from tests.support.blocks import Block, accumulate, join, random_block
 from tests.support.clocked import Clocked
 from tests.support.errors import raises_exactly
@@ -145,7 +146,7 @@ def test_random_tiles(rows, columns, interleave, formats, loop, multipliers):
         drive.tile(tiles[-1])
     for _ in range(dut.latency // interleave + 1):
         drive.bubble()
-    below = [int.from_bytes(rng.bytes(rows * columns * RESULT_BITS // 8), "little") for _ in range(drive.now)]
+    below = [int.from_bytes(rng.bytes(rows * columns * FP32_BITS // 8), "little") for _ in range(drive.now)]
     stimulus = [drive.inputs[cycle] | {"c": below[cycle]} for cycle in range(drive.now)]
     outputs = [CHAINS, *(f"{name}_next" for name in (*A_OPERANDS, *W_OPERANDS, *FLAGS))]
     out = Clocked(dut).run(stimulus, outputs)
@@ -156,7 +157,7 @@ def test_random_tiles(rows, columns, interleave, formats, loop, multipliers):
             words = (
                 accumulate([(block.a[v][t], block.w[h]) for block in tile]) for v in range(rows) for h in range(columns)
             )
-            expected[start + t] = join(words, RESULT_BITS)
+            expected[start + t] = join(words, FP32_BITS)
     for cycle in range(1, len(expected)):
         assert out[CHAINS][cycle] == expected[cycle], f"cycle {cycle}, seed {seed}"
     for name in (*A_OPERANDS, *FLAGS):
