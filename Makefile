@@ -41,11 +41,7 @@ rtl: setup
 	@$(BIN)/python -m mixdit_hw.emit --refresh
 
 bench: setup
-	@$(BIN)/python benchmarks/golden_speed.py
-	@$(BIN)/python benchmarks/design.py --large
-	@$(BIN)/python benchmarks/engine_area.py --orders 4
-	@$(BIN)/python benchmarks/utilisation.py --curve
-	@$(BIN)/python benchmarks/performance.py
+	@$(BIN)/python benchmarks/figures.py --write
 
 clean:
 	rm -rf build sim_build

@@ -26,11 +26,11 @@ def test_base_is_the_same_for_any_hash_seed(tmp_path: Path) -> None:
     assert set(first) == FILES
     text = first["mixdit_core.v"].decode()
     assert len(re.findall(r"^module mixdit_engine\b", text, re.M)) == 1
-    assert len(re.findall(r"^\s*mixdit_engine \w+ \(", text, re.M)) == 4
-    assert len(re.findall(r"^\s*mixdit_cluster \w+ \(", text, re.M)) == 64
+    assert len(re.findall(r"^\s*mixdit_engine \w+ \(", text, re.M)) == 8
+    assert len(re.findall(r"^\s*mixdit_cluster \w+ \(", text, re.M)) == 32
     modules = json.loads(first["mixdit_core.json"])["modules"]
     instances = {m["name"]: m["instances"] for m in modules}
-    assert (instances["mixdit_cluster"], instances["mixdit_engine"]) == (64, 256)
+    assert (instances["mixdit_cluster"], instances["mixdit_engine"]) == (32, 256)
 
 
 def test_unit_and_settings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
