@@ -134,6 +134,20 @@ def add_words(x: int, y: int, subnormals: str = "ftz") -> int:
     return round_word(total, -149, subnormals)
 
 
+def multiply_words(x: int, y: int) -> int:
+    """FP32 product of two words: rounded as IEEE does, then FTZ; words with an exponent of 0 count as 0."""
+    exponents = [w >> 23 & 0xFF for w in (x, y)]
+    sign = (x ^ y) & _SIGN
+    if 255 in exponents:
+        nan = 0 in exponents or any(e == 255 and w & 0x7FFFFF for w, e in zip((x, y), exponents, strict=True))
+        return NAN_WORD if nan else INF_WORD | sign
+    if 0 in exponents:
+        return 0
+    magnitude = (x & 0x7FFFFF | 1 << 23) * (y & 0x7FFFFF | 1 << 23)
+    word = round_word(-magnitude if sign else magnitude, sum(exponents) - 2 * (EXPONENT_BIAS + 23), "ieee")
+    return word if word >> 23 & 0xFF else 0
+
+
 def block_of(t: MXTensor, row: int, block: int) -> Block:
     """One block of a tensor."""
     elements = t.elements[row, block].tolist()
