@@ -129,14 +129,14 @@ def _check(operands: Sequence[Value], carry_ins: Sequence[Value]) -> None:
 
 
 def _reduce(m: Module, columns: list[list[Value]], extra: list[Value], least: int = 2) -> None:
-    """Reduce each column to ``least`` bits at most, level by level: the heights are Dadda's 2, 3, 4, 6, 9, 13 ...
+    """Reduce each column to ``least`` bits at most, level by level: from 2 on the heights are Dadda's 2, 3, 4, 6, 9 ...
 
     ``extra`` bits join the first column as soon as a level has room for them.
     """
-    heights = [2]
+    heights = [least]
     while heights[-1] * 3 // 2 < max(map(len, columns)):
         heights.append(heights[-1] * 3 // 2)
-    for height in [*reversed([height for height in heights if height > least]), least]:
+    for height in reversed(heights):
         carries: list[Value] = []
         for k, column in enumerate(columns):
             done, carries = carries, []
