@@ -22,19 +22,27 @@ from typing import Any
 
 from mixdit_hw.emit import emit_verilog
 from mixdit_hw.files import write_text
+from mixdit_hw.params import MULTIPLIERS
 from mixdit_hw.presets import PRESETS
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 RESULTS = Path("build/bench")
 BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->\n", "<!-- end of figures -->\n"
-# What a part measures, so that old figures are not taken for new ones: units of presets, and folders of sources.
+# What a part measures, so that old figures are not taken for new ones: units of designs, and sources.
+BASE = PRESETS["base"]
 VERILOG = {
-    "engine": (("base", "cluster"), ("base", "converter"), ("base", "narrow_converter")),
-    "utilisation": (("edge", "core"), ("base", "core")),
-    "design": (("small", "core"), ("base", "core")),
+    "engine": (
+        *((BASE, unit) for unit in ("cluster", "converter", "narrow_converter")),
+        *((BASE.replace(tree="chains", multipliers=name), "cluster") for name in MULTIPLIERS),
+    ),
+    "utilisation": ((PRESETS["edge"], "core"), (BASE, "core")),
+    "design": ((PRESETS["small"], "core"), (BASE, "core")),
 }
-SOURCES = {"performance": ("mixdit_hw/perf",), "golden": ("golden",)}
+SOURCES = {
+    "performance": ("mixdit_hw/perf/*.py", *(f"mixdit_hw/{name}.py" for name in ("workloads", "params", "latency"))),
+    "golden": ("golden/*.py",),
+}
 PARTS = {
     "engine": ("engine_area.py", "--orders", "4", "--no-core"),
     "utilisation": ("utilisation.py", "--curve"),
@@ -60,11 +68,16 @@ class Row:
         return f"| {self.what} | {self.measured} | {aim} | {self.reference} |"
 
 
+def number(value: float, form: str) -> str:
+    """Formatted, with spaces between thousands."""
+    return format(value, form).replace(",", " ")
+
+
 def subject(part: str) -> str:
     """Digest of what a part measures: Verilog, or sources."""
-    texts = [emit_verilog(PRESETS[preset], unit) for preset, unit in VERILOG.get(part, ())]
-    for folder in SOURCES.get(part, ()):
-        texts += [path.read_text(encoding="utf-8") for path in sorted((HERE.parent / folder).rglob("*.py"))]
+    texts = [emit_verilog(params, unit) for params, unit in VERILOG.get(part, ())]
+    for pattern in SOURCES.get(part, ()):
+        texts += [path.read_text(encoding="utf-8") for path in sorted(HERE.parent.glob(pattern))]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
@@ -74,13 +87,14 @@ def run(part: str) -> Any:
     print(f"{part}: {script} {' '.join(options)}", file=sys.stderr, flush=True)
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     command = [sys.executable, str(HERE / script), *options, "--json"]
+    measured = subject(part)
     done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=False)
     try:
         found = json.loads(done.stdout)
     except ValueError:
         raise SystemExit(f"figures: {script} printed no JSON; its exit status is {done.returncode}") from None
     RESULTS.mkdir(parents=True, exist_ok=True)
-    write_text(RESULTS / f"{part}.json", json.dumps({"subject": subject(part), "found": found}, indent=2) + "\n")
+    write_text(RESULTS / f"{part}.json", json.dumps({"subject": measured, "found": found}, indent=2) + "\n")
     return found
 
 
@@ -102,10 +116,10 @@ def engine_rows(found: dict[str, Any]) -> Iterator[Row]:
 
     def row(what: str, subject: str, name: str, *, form: str, unit: str, reference: str = "", extra: str = "") -> Row:
         f = figures[subject, name]
-        aim = "" if f["aim"] is None else f"<= {f['aim']:{form}}".replace(",", " ")
+        aim = "" if f["aim"] is None else f"<= {number(f['aim'], form)}"
         if f["value"] is None:
             return Row(what=what, measured="not measured", aim=aim, missed=bool(aim), reference=reference)
-        measured = f"{f['value']:{form}}".replace(",", " ") + unit + extra
+        measured = number(f["value"], form) + unit + extra
         missed = f["aim"] is not None and f["value"] > f["aim"]
         return Row(what=what, measured=measured, aim=aim, missed=missed, reference=reference)
 
@@ -123,7 +137,7 @@ def engine_rows(found: dict[str, Any]) -> Iterator[Row]:
         "logic, um2",
         form=",.0f",
         unit=" um2",
-        extra=f" of {area:,.0f}".replace(",", " "),
+        extra=f" of {number(area, ',.0f')}",
         reference=f"{dacapo}191 187 um2 in all, 4 multiplications per cycle",
     )
     yield row("the same: period", base, "period, ns", form=".2f", unit=" ns", reference="DaCapo 27.2 ns")
@@ -168,7 +182,7 @@ def engine_rows(found: dict[str, Any]) -> Iterator[Row]:
         subject = f"converter of {subject}"
         period, registers = (figures[subject, n]["value"] for n in ("period with ports, ns", "registers, um2"))
         time = "period not measured" if period is None else f"{period:.2f} ns"
-        extra = f", {time}; registers {registers:_.0f} um2".replace("_", " ")
+        extra = f", {time}; registers {number(registers, ',.0f')} um2"
         one = "DaCapo, MX9 only, truncating: 67 826 um2, 6.6 ns" if "4 elements" not in subject else ""
         yield row(f"{what}: logic", subject, "logic, um2", form=",.0f", unit=" um2", extra=extra, reference=one)
 
@@ -233,7 +247,7 @@ def design_rows(found: dict[str, Any]) -> Iterator[Row]:
     speeds = sorted(round(f["simulated_cycles_per_s"], -3) for f in runs)
     yield Row(
         what="simulation of `small` under Verilator, on a shared two-core machine",
-        measured=f"{speeds[0]:,.0f} to {speeds[-1]:,.0f} cycles/s".replace(",", " "),
+        measured=f"{number(speeds[0], ',.0f')} to {number(speeds[-1], ',.0f')} cycles/s",
         aim=">= 20 000",
         missed=speeds[0] < 20_000,
     )

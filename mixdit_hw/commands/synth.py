@@ -66,7 +66,7 @@ def command(
     """
     if liberty is not None and target != "asic":
         raise click.UsageError(f"--liberty is for --target asic, not for {target}")
-    if dsp and not FPGA_TARGETS.get(target, FPGA_TARGETS["generic"]).has_dsps:
+    if dsp and not (target in FPGA_TARGETS and FPGA_TARGETS[target].has_dsps):
         raise click.UsageError(f"--dsp is for FPGAs, not for {target}")
     if dsp and params.multipliers == "logic":
         raise click.UsageError("--dsp is for designs with multipliers=pairs or quads, not logic")
