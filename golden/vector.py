@@ -28,7 +28,8 @@ def scale_and_bias(
     Returns
     -------
     np.ndarray
-        float32 of the shape of ``acc``. Results below 2^-126 are +0, NaN is 0x7FC00000.
+        float32 of the shape of ``acc``: a copy of it where both steps are left out; otherwise results below 2^-126 are
+        +0, and NaN is 0x7FC00000.
 
     Raises
     ------
