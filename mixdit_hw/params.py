@@ -19,7 +19,7 @@ def _is_power_of_two(x: int) -> bool:
     return x > 0 and x & (x - 1) == 0
 
 
-def _power_of_two_from(x: int) -> int:
+def power_of_two_from(x: int) -> int:
     """The smallest power of two that is at least ``x``."""
     return 1 << (x - 1).bit_length()
 
@@ -239,7 +239,7 @@ class Params:
         The power of two from row_skew + 2*T + 2 entries on: T for a block that comes in, T for one that is read, 2
         cycles from the last beat to the decision that reads it, and what the last row has yet to read.
         """
-        return _power_of_two_from(max(self.row_skew + 2 * self.interleave + 2, 4 * self.interleave))
+        return power_of_two_from(max(self.row_skew + 2 * self.interleave + 2, 4 * self.interleave))
 
     @property
     def full_rate_w_depth(self) -> int:
@@ -247,7 +247,7 @@ class Params:
 
         The power of two from ceil((column_skew + 3)/T) + 1 entries on.
         """
-        return _power_of_two_from(max(-(-(self.column_skew + 3) // self.interleave) + 1, 4))
+        return power_of_two_from(max(-(-(self.column_skew + 3) // self.interleave) + 1, 4))
 
     @property
     def tile_rows(self) -> int:

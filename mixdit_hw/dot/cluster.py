@@ -21,18 +21,6 @@ A_OPERANDS = {"a": OPERAND_BITS, "a_micro": PAIRS, "a_exponent": EXPONENT_BITS}
 W_OPERANDS = {"w": OPERAND_BITS, "w_micro": PAIRS, "w_exponent": EXPONENT_BITS}
 
 
-def engine_of(params: Params) -> "Engine":
-    """An engine of a design."""
-    p = params
-    return Engine(p.interleave, p.digits, p.loop_latency, p.tree, multiply=p.multipliers == "logic")
-
-
-def cluster_of(params: Params) -> "Cluster":
-    """A cluster of a design."""
-    p = params
-    return Cluster(p.interleave, p.digits, p.cluster_rows, p.cluster_columns, p.loop_latency, p.tree, p.multipliers)
-
-
 class Cluster(wiring.Component):
     """V x H dot engines that do the same pass of different outputs in the same cycle.
 
@@ -193,3 +181,15 @@ class Cluster(wiring.Component):
                     for j in range(width):
                         products[v + i, h + j] = [lane[i][j] for lane in lanes]
         return products
+
+
+def engine_of(params: Params) -> Engine:
+    """An engine of a design."""
+    p = params
+    return Engine(p.interleave, p.digits, p.loop_latency, p.tree, multiply=p.multipliers == "logic")
+
+
+def cluster_of(params: Params) -> Cluster:
+    """A cluster of a design."""
+    p = params
+    return Cluster(p.interleave, p.digits, p.cluster_rows, p.cluster_columns, p.loop_latency, p.tree, p.multipliers)

@@ -2,7 +2,7 @@
 
 from golden.formats import BLOCK_SIZE
 
-from ..params import Params
+from ..params import Params, power_of_two_from
 from .authors import MACS_PER_ENGINE
 from .core import full_rate_c_depth
 
@@ -35,15 +35,8 @@ def array(rows: int, columns: int, interleave: int = 4) -> Params:
     """An array of that shape with queues for full speed and results as in `array_of`."""
     wanted = -(-rows // _SHORT_TILE)
     drain = next(d for d in range(wanted, rows + 1) if rows % d == 0)
-    params = Params(
-        rows=rows,
-        columns=columns,
-        interleave=interleave,
-        a_depth=4096,
-        w_depth=4096,
-        c_depth=16384,
-        drain=drain,
-    )
+    tile = power_of_two_from(max(4, rows // drain * interleave))
+    params = Params(rows=rows, columns=columns, interleave=interleave, drain=drain, c_depth=tile)
     return params.replace(
         a_depth=params.full_rate_a_depth,
         w_depth=params.full_rate_w_depth,

@@ -25,7 +25,7 @@ from itertools import accumulate
 
 from ..dot.timing import timing_of
 from ..latency import CONTROL_DELAY, QUEUE_LATENCY, SEQUENCER_LATENCY, core_latency
-from ..params import Params
+from ..params import Params, power_of_two_from
 
 CAUSES = ("a", "w", "result", "drain")  # what a step can wait for, as the counters wait_* have it
 _Rule = tuple[int, int]  # (lag, steps): a block starts so many steps after the last pass of the block `lag` before it
@@ -99,7 +99,7 @@ def full_rate_c_depth(params: Params, steps: int) -> int:
     """
     if steps < params.rows // params.drain:
         raise ValueError(f"steps must be at least rows/drain={params.rows // params.drain}, not {steps}")
-    depth = 1 << (max(4, params.tile_beats) - 1).bit_length()
+    depth = power_of_two_from(max(4, params.tile_beats))
     while _Array.of(params.replace(c_depth=depth)).waits_for_lanes(steps):
         depth *= 2
     return depth
