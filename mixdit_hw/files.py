@@ -1,4 +1,4 @@
-"""Reads array files without trusting them, and writes files whole or not at all."""
+"""Reads array and text files without trusting them, and writes files whole or not at all."""
 
 import contextlib
 import os
@@ -38,6 +38,24 @@ def open_input(path: Path) -> Iterator[IO[bytes]]:
             yield file
     except OSError as e:
         raise InputError(f"{path}: cannot be read: {e.strerror or e}") from None
+
+
+def read_text(path: Path, most: int) -> str:
+    """Read a text file in UTF-8 of at most so many bytes.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is longer, or is no UTF-8.
+    """
+    with open_input(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise InputError(f"{path}: must have at most {most} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as e:
+        raise InputError(f"{path}: must be UTF-8, which byte {e.start} is not") from None
 
 
 def read_npy(path: Path, dtype: str = "float32", ndim: int | None = None) -> np.ndarray:

@@ -11,7 +11,7 @@ import click
 from golden.formats import FORMATS
 
 from .errors import InputError
-from .files import open_input
+from .files import read_text
 from .params import ROUNDINGS, Params
 from .presets import PRESETS
 
@@ -103,12 +103,8 @@ def read_config(path: Path) -> Params:
     InputError
         It cannot be read or does not describe a design.
     """
-    with open_input(path) as file:
-        data = file.read(_CONFIG_BYTES + 1)
+    text = read_text(path, _CONFIG_BYTES)
     try:
-        if len(data) > _CONFIG_BYTES:
-            raise ValueError(f"must have at most {_CONFIG_BYTES} bytes")
-        text = data.decode()
         return Params.from_json(text) if path.suffix == ".json" else Params.from_toml(text)
     except RecursionError:
         raise InputError(f"{path}: must not nest so deeply") from None

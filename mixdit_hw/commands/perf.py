@@ -14,7 +14,7 @@ from golden.formats import FORMATS
 
 from .. import options
 from ..errors import InputError
-from ..files import check_output, open_input, write_text
+from ..files import check_output, read_text, write_text
 from ..params import Params
 from ..perf.arrays import array_of
 from ..perf.compare import ACCUMULATIONS, FORMAT, SCHEDULES, compare, describe
@@ -235,15 +235,8 @@ def _array_of(macs: int) -> Params:
 
 
 def _read_measured(path: Path, names: tuple[str, ...]) -> Measured:
-    with open_input(path) as file:
-        data = file.read(_GPU_BYTES + 1)
+    text = read_text(path, _GPU_BYTES)
     try:
-        if len(data) > _GPU_BYTES:
-            raise ValueError(f"must have at most {_GPU_BYTES} bytes")
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as e:
-            raise ValueError(f"must be UTF-8, which byte {e.start} is not") from None
         measured = parse_measured(text)
     except ValueError as e:
         raise InputError(f"{path}: {e}") from None

@@ -18,6 +18,7 @@ from mixdit_hw.files import (
     check_outputs,
     read_npy,
     read_npz,
+    read_text,
     write_npy,
     write_npz,
     write_text,
@@ -175,6 +176,19 @@ def test_wrong_npz(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with raises_exactly(InputError, f"{path}: not a readable .npz file: File is not a zip file"):
         read_npz(path, {"data": "uint8"})
+
+
+def test_text(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes("µ\r\n".encode())
+    assert read_text(path, 4) == "µ\r\n"
+    with raises_exactly(InputError, f"{path}: must have at most 3 bytes"):
+        read_text(path, 3)
+    path.write_bytes(b"a\xff")
+    with raises_exactly(InputError, f"{path}: must be UTF-8, which byte 1 is not"):
+        read_text(path, 2)
+    with raises_exactly(InputError, f"{tmp_path / 'y'}: cannot be read: No such file or directory"):
+        read_text(tmp_path / "y", 2)
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

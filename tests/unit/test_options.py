@@ -38,7 +38,7 @@ def test_config_goes_there_and_back(tmp_path: Path, name: str, write) -> None:
         (b"rows = '4'", "rows must be an integer, not '4'"),
         (b"lines = 4", "unknown parameter 'lines'; known are "),
         (b"rows = ", "Invalid value"),
-        (b"\xff\xfe", "'utf-8' codec can't decode byte 0xff"),
+        (b"\xff\xfe", "must be UTF-8, which byte 0 is not"),
         (b"a = " + b"[" * 100_000, "must not nest so deeply"),
         (b"#" * ((1 << 20) + 1), "must have at most 1048576 bytes"),
     ],
