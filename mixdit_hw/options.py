@@ -2,6 +2,7 @@
 
 import functools
 import re
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,8 @@ def read_config(path: Path) -> Params:
         return Params.from_json(text) if path.suffix == ".json" else Params.from_toml(text)
     except RecursionError:
         raise InputError(f"{path}: must not nest so deeply") from None
+    except tomllib.TOMLDecodeError as e:
+        raise InputError(f"{path}: {e}{_quotes_hint(text, str(e))}") from None
     except (ValueError, TypeError) as e:
         raise InputError(f"{path}: {e}") from None
 
@@ -130,6 +133,15 @@ def apply_settings(params: Params, settings: Sequence[str]) -> Params:
         return Params.from_dict({**params.to_dict(), **changes})
     except (ValueError, TypeError) as e:
         raise InputError(f"--set {' --set '.join(settings)}: {e}") from None
+
+
+def _quotes_hint(text: str, error: str) -> str:
+    """What to do where TOML finds a bare word in place of a value; otherwise nothing."""
+    place = re.match(r"Invalid value \(at line (\d+), column (\d+)\)", error)
+    if place is None:
+        return ""
+    word = re.match(r"[A-Za-z][\w-]*", text.split("\n")[int(place[1]) - 1][int(place[2]) - 1 :])
+    return f': text must be in quotes, "{word[0]}"' if word else ""
 
 
 def _parse_value(key: str, text: str) -> list[str] | int | str:

@@ -52,6 +52,23 @@ def test_wrong_config(tmp_path: Path, content: bytes, text: str) -> None:
     assert str(e.value).startswith(f"{path}: {text}")
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("rows = 4\r\nmultipliers = pairs  # DSPs", '(at line 2, column 15): text must be in quotes, "pairs"'),
+        ("rounding=nearest-even", '(at line 1, column 10): text must be in quotes, "nearest-even"'),
+        ("formats = [\n  mx9, mx6]", '(at line 2, column 3): text must be in quotes, "mx9"'),
+        ("rows = /4", "(at line 1, column 8)"),
+        ("rows = ", "(at end of document)"),
+    ],
+)
+def test_quotes_are_missing(tmp_path: Path, content: str, text: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content.encode())
+    with raises_exactly(InputError, f"{path}: Invalid value {text}"):
+        read_config(path)
+
+
 def test_missing_config(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     with raises_exactly(InputError, f"{path}: cannot be read: No such file or directory"):
