@@ -1,5 +1,7 @@
 """Designs of a wanted number of multiplications per cycle, for comparison at equal sizes."""
 
+from math import isqrt
+
 from golden.formats import BLOCK_SIZE
 
 from ..params import Params, power_of_two_from
@@ -19,16 +21,21 @@ def array_of(macs: int) -> Params:
     Raises
     ------
     ValueError
-        It is no multiple of 16, or an array would have more than 128 rows or columns.
+        It is no multiple of 16, or no array of up to 128 rows and columns has so many; the text says what is near.
     """
     if isinstance(macs, bool) or not isinstance(macs, int):
         raise TypeError(f"macs must be an integer, not {macs!r}")
+    most = BLOCK_SIZE * _LARGEST**2
+    if not BLOCK_SIZE <= macs <= most:
+        raise ValueError(f"macs must be {BLOCK_SIZE} to {most}, not {macs}")
     engines, rest = divmod(macs, BLOCK_SIZE)
-    sides = [] if rest or macs < 1 or engines > _LARGEST**2 else range(1, _LARGEST + 1)
-    shapes = [(r, engines // r) for r in sides if engines % r == 0 and r <= engines // r <= _LARGEST]
-    if not shapes:
-        raise ValueError(f"macs must be 16 for each engine of an array of at most 128 x 128, not {macs}")
-    return array(*shapes[-1])
+    if rest:
+        raise ValueError(f"macs must be a multiple of {BLOCK_SIZE}, not {macs}; {_nearest(macs)}")
+    sides = _sides(engines)
+    if sides is None:
+        product = f"{BLOCK_SIZE} x rows x columns, each at most {_LARGEST}"
+        raise ValueError(f"macs must be {product}, not {macs} = {BLOCK_SIZE} x {engines}; {_nearest(macs)}")
+    return array(*sides)
 
 
 def array(rows: int, columns: int, interleave: int = 4) -> Params:
@@ -49,3 +56,16 @@ def authors_array(params: Params) -> tuple[int, int]:
     factor = BLOCK_SIZE // MACS_PER_ENGINE
     rows = 2 * params.rows
     return rows, factor * params.rows * params.columns // rows
+
+
+def _sides(engines: int) -> tuple[int, int] | None:
+    """Rows and columns of the squarest array of so many engines, no more columns than 128; None where there is none."""
+    rows = next(r for r in range(isqrt(engines), 0, -1) if engines % r == 0)
+    return (rows, engines // rows) if engines // rows <= _LARGEST else None
+
+
+def _nearest(macs: int) -> str:
+    """What numbers an array can have below and above one that it cannot."""
+    below = next(e for e in range((macs - 1) // BLOCK_SIZE, 0, -1) if _sides(e))
+    above = next(e for e in range(macs // BLOCK_SIZE + 1, _LARGEST**2 + 1) if _sides(e))
+    return f"the nearest are {BLOCK_SIZE * below} and {BLOCK_SIZE * above}"

@@ -138,7 +138,7 @@ def test_measured(capsys, tmp_path):
         ((*PRODUCT, "--clock", "nan"), CLOCK.replace("'0'", "'nan'")),
         (
             (*PRODUCT, "--macs", "100"),
-            "Invalid value for '--macs': macs must be 16 for each engine of an array of at most 128 x 128, not 100",
+            "Invalid value for '--macs': macs must be a multiple of 16, not 100; the nearest are 96 and 112",
         ),
         ((*PRODUCT, "--macs", "64", "--preset", "base"), "--macs and --preset exclude each other"),
         ((*PRODUCT, "--macs", "64", "--set", "rows=2"), "--macs and --set exclude each other"),

@@ -36,9 +36,32 @@ def test_any_interleave() -> None:
         assert isinstance(array(128, 128, interleave), Params)
 
 
-@pytest.mark.parametrize("macs", [0, -16, 15, 40, 16 * 131, 16 * 128 * 129, 16 * 127 * 131])
-def test_errors(macs: int) -> None:
-    with raises_exactly(ValueError, f"macs must be 16 for each engine of an array of at most 128 x 128, not {macs}"):
+@pytest.mark.parametrize(
+    ("macs", "text"),
+    [
+        (0, "16 to 262144, not 0"),
+        (-16, "16 to 262144, not -16"),
+        (15, "16 to 262144, not 15"),
+        (262145, "16 to 262144, not 262145"),
+        (40, "a multiple of 16, not 40; the nearest are 32 and 48"),
+        (262143, "a multiple of 16, not 262143; the nearest are 260096 and 262144"),
+        (2096, "16 x rows x columns, each at most 128, not 2096 = 16 x 131; the nearest are 2080 and 2112"),
+    ],
+)
+def test_errors(macs: int, text: str) -> None:
+    with raises_exactly(ValueError, f"macs must be {text}"):
         array_of(macs)
+
+
+def test_the_nearest_are_possible() -> None:
+    """Of all numbers of engines, those that have no array lie between two neighbours that have one."""
+    possible = {r * c for r in range(1, 129) for c in range(1, 129)}
+    for engines in (131, 8191, 16383):
+        below, above = max(e for e in possible if e < engines), min(e for e in possible if e > engines)
+        with pytest.raises(ValueError, match=f"; the nearest are {16 * below} and {16 * above}$"):
+            array_of(16 * engines)
+
+
+def test_kind_of_error() -> None:
     with raises_exactly(TypeError, "macs must be an integer, not True"):
         array_of(True)
