@@ -550,4 +550,4 @@ def get_model(name: str) -> Model:
     for known in (*MODELS, *ALIASES):
         if known.lower() == name.lower():
             return MODELS[ALIASES.get(known, known)]
-    raise ValueError(f"model must be one of {', '.join(MODELS)}, not {name!r}")
+    raise ValueError(f"model must be one of {', '.join((*MODELS, *ALIASES))}, not {name!r}")

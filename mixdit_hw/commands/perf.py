@@ -22,7 +22,7 @@ from ..perf.gpu import Measured, parse_measured
 from ..perf.memory import Memory
 from ..perf.model import ROLES
 from ..report.perf import overview_lines, result_lines
-from ..workloads import MIXES, MODELS, ORDERS, PAPER_MODELS, SCOPES, Gemm, Mix, get_model
+from ..workloads import ALIASES, MIXES, MODELS, ORDERS, PAPER_MODELS, SCOPES, Gemm, Mix, get_model
 
 GROUPS = {"all": tuple(MODELS), "paper": PAPER_MODELS}
 _GPU_BYTES = 1 << 20
@@ -74,7 +74,10 @@ def _parse_clock(text: str) -> float:
 
 def _parse_model(text: str) -> tuple[str, ...]:
     """Names of the models."""
-    return GROUPS[text] if text in GROUPS else (get_model(text).name,)
+    try:
+        return GROUPS.get(text.lower()) or (get_model(text).name,)
+    except ValueError as e:
+        raise ValueError(f"{e}; {' or '.join(GROUPS)} for several") from None
 
 
 @click.command("perf")
@@ -83,7 +86,8 @@ def _parse_model(text: str) -> tuple[str, ...]:
     "models",
     type=Parsed("NAME", _parse_model),
     multiple=True,
-    help=f"A denoising step of {', '.join(MODELS)}; all, or paper for the five of the MixDiT paper. May be repeated.",
+    help=f"A denoising step of {', '.join(MODELS)}; {', '.join(ALIASES)} for short; all, or paper for the five of the "
+    "MixDiT paper. May be repeated.",
 )
 @click.option("--gemm", type=Numbers("M,K,N", ",", 3, _LARGEST), help="One product, M x K by K x N.")
 @options.design_options

@@ -33,7 +33,7 @@ def test_names() -> None:
     assert set(ALIASES.values()) <= set(MODELS)
     assert get_model("dit-256") is MODELS["DiT-XL-256"]
     assert get_model("sd3-1024") is MODELS["SD3-1024"]
-    with raises_exactly(ValueError, f"model must be one of {', '.join(MODELS)}, not 'DiT'"):
+    with raises_exactly(ValueError, f"model must be one of {', '.join((*MODELS, *ALIASES))}, not 'DiT'"):
         get_model("DiT")
 
 

@@ -1,15 +1,17 @@
 import json
 from pathlib import Path
 
+import click
 import pytest
 
 from mixdit_hw import cli
+from mixdit_hw.commands.perf import command
 from mixdit_hw.perf.compare import describe
 from mixdit_hw.perf.gpu import FORMAT as GPU_FORMAT
 from mixdit_hw.presets import PRESETS
-from mixdit_hw.workloads import MODELS, PAPER_MODELS
+from mixdit_hw.workloads import ALIASES, MODELS, PAPER_MODELS
 
-NAMES = ", ".join(MODELS)
+NAMES = ", ".join((*MODELS, *ALIASES))
 GPU = {"format": GPU_FORMAT, "device": "Some GPU", "software": "torch 2", "models": {"DiT-S-256": {"step_s": 0.25}}}
 PRODUCT = ("--gemm", "64,64,64")
 
@@ -63,9 +65,14 @@ def test_known_totals(capsys):
 
 def test_groups_of_models(capsys):
     assert [r["name"] for r in run_json(capsys, "--model", "all")["results"]] == list(MODELS)
-    assert [r["name"] for r in run_json(capsys, "--model", "paper")["results"]] == list(PAPER_MODELS)
+    assert [r["name"] for r in run_json(capsys, "--model", "Paper")["results"]] == list(PAPER_MODELS)
     two = run_json(capsys, "--model", "sd3-512", "--model", "DiT-256", "--model", "DiT-XL-256")
     assert [r["name"] for r in two["results"]] == ["SD3-512", "DiT-XL-256"]
+
+
+def test_help_names_all_models():
+    (text,) = (o.help for o in command.params if isinstance(o, click.Option) and "--model" in o.opts)
+    assert {*MODELS, *ALIASES, "all", "paper"} <= set(str(text).replace(",", "").replace(";", "").split())
 
 
 def test_overview(capsys):
@@ -128,7 +135,10 @@ def test_measured(capsys, tmp_path):
     [
         ((), "give --model or --gemm"),
         (("--model", "DiT-256", *PRODUCT), "--model and --gemm exclude each other"),
-        (("--model", "DiT"), f"Invalid value for '--model': model must be one of {NAMES}, not 'DiT'"),
+        (
+            ("--model", "DiT"),
+            f"Invalid value for '--model': model must be one of {NAMES}, not 'DiT'; all or paper for several",
+        ),
         (("--gemm", "1,2"), "Invalid value for '--gemm': must be M,K,N, 3 whole numbers, not '1,2'"),
         (("--gemm", "1,0,2"), "Invalid value for '--gemm': must be of numbers from 1 to 16777216, not 0"),
         (
