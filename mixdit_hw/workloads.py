@@ -226,17 +226,26 @@ class Mix:
                 raise ValueError(f"{name} must be one of {', '.join(FORMATS)}, not {getattr(self, name)!r}")
         self.outlier_channels(1 << 31)
 
-    def outlier_channels(self, k: int) -> int:
-        """Outliers among K channels: the number, at most K, or the share rounded down."""
+    def outlier_channels(self, k: int, of: str = "") -> int:
+        """Outliers among K channels, of a layer of that name: the number, or the share rounded down.
+
+        Raises
+        ------
+        ValueError
+            The number is more than K.
+        """
         match = _AMOUNT.fullmatch(str(self.outliers))
         if match is None or (match[2] and Fraction(match[2]) > 100):
             text = "outliers must be a number of channels or a percentage such as 1.5%"
             raise ValueError(f"{text}, not {self.outliers!r}")
-        return min(int(match[1]), k) if match[1] else int(Fraction(match[2]) * k / 100)
+        number = int(match[1]) if match[1] else int(Fraction(match[2]) * k / 100)
+        if number > k:
+            raise ValueError(f"outliers must be at most K={k}{f' of {of}' if of else ''}, not {number}")
+        return number
 
-    def linear(self, k: int) -> tuple[Segment, ...]:
-        """Segments of a linear layer of K channels."""
-        outliers = self.outlier_channels(k)
+    def linear(self, k: int, of: str = "") -> tuple[Segment, ...]:
+        """Segments of a linear layer of K channels and of that name; as `outlier_channels`."""
+        outliers = self.outlier_channels(k, of)
         inliers = k if self.order == "in-place" else k - outliers
         segments = []
         if inliers:
@@ -343,7 +352,7 @@ class Model:
         Raises
         ------
         ValueError
-            An unknown scope, or more heads in MX9 than the model has.
+            An unknown scope, more heads in MX9 than the model has, or more outliers than a layer has channels.
         """
         mix = self.mix if mix is None else mix
         if scope not in SCOPES:
@@ -427,7 +436,8 @@ class Model:
     ) -> Gemm:
         k, n = k or self.hidden, n or self.hidden
         times = self.depth if times is None else times
-        return Gemm(name=name, layer=layer, m=m, n=n, k=k, segments=mix.linear(k), times=times, shared=shared)
+        segments = mix.linear(k, f"{name} in {self.name}")
+        return Gemm(name=name, layer=layer, m=m, n=n, k=k, segments=segments, times=times, shared=shared)
 
     def _heads(self, mix: Mix, prefix: str, queries: int, keys: int) -> Iterator[Gemm]:
         """QK^T, then A V, of the narrow heads and of the wide ones."""

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -227,8 +228,6 @@ def _check_usage(
             raise click.UsageError(f"--{name} is for the schedule {other}, not for --schedule {schedule}")
     if used["gpu"] is not None and given("gpu_accumulation") is not ParameterSource.DEFAULT:
         raise click.UsageError("--gpu-accumulation is for the GPU of assumed utilisation, not for --gpu")
-    if isinstance(asked["outliers"], int) and gemm is not None and asked["outliers"] > gemm[1]:
-        raise click.UsageError(f"--outliers must be at most K={gemm[1]}, not {asked['outliers']}")
 
 
 def _array_of(macs: int) -> Params:
@@ -259,7 +258,18 @@ def _product(shape: tuple[int, ...], asked: Mapping[str, Any]) -> Gemm:
         outlier_weight=asked["w_format"] or "mx6",
         order=asked["order"],
     )
-    return Gemm(name="product", layer="product", m=m, n=n, k=k, segments=mix.linear(k), count=asked["count"] or 1)
+    with _options_named():
+        segments = mix.linear(k)
+    return Gemm(name="product", layer="product", m=m, n=n, k=k, segments=segments, count=asked["count"] or 1)
+
+
+@contextmanager
+def _options_named() -> Iterator[None]:
+    """Let an error about a value be one about the option of its name."""
+    try:
+        yield
+    except ValueError as e:
+        raise click.UsageError(f"--{e}") from None
 
 
 def _check_formats(gemms: Sequence[Gemm], params: Params, name: str) -> None:
@@ -274,9 +284,8 @@ def _model_result(name: str, params: Params, asked: Mapping[str, Any], settings:
     mix = MIXES.get(asked["mix"], model.mix)
     changes = {key: asked[key] for key in ("outliers", "heads", "order") if asked[key] is not None}
     mix = replace(mix, **changes)
-    if mix.heads > model.heads:
-        raise click.UsageError(f"--heads must be at most the {model.heads} of {name}, not {mix.heads}")
-    gemms = model.gemms(mix, scope=scope)
+    with _options_named():
+        gemms = model.gemms(mix, scope=scope)
     if asked["schedule"] != "authors":
         _check_formats(gemms, params, name)
     result = compare(gemms, params, name=name, steps=asked["steps"] or model.steps, **settings)

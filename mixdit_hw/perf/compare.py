@@ -20,8 +20,8 @@ ACCUMULATIONS = ("fp32", "fp16")
 def describe(model: Model, mix: Mix) -> str:
     """A model and its precisions in a line."""
     text = f" and {model.text} text" if model.text else ""
-    outliers = f"{mix.outliers} outlier channels" if mix.outlier_channels(1 << 20) else "no outlier channels"
-    wide = f"{outliers}, {mix.heads} of {model.heads} heads in {mix.outlier.upper()}"
+    outliers = mix.outliers if mix.outlier_channels(model.mlp_ratio * model.hidden) else "no"
+    wide = f"{outliers} outlier channels, {mix.heads} of {model.heads} heads in {mix.outlier.upper()}"
     shape = f"{model.depth} blocks of {model.hidden}, {model.heads} heads of {model.head_size}"
     return f"{shape}, {model.tokens}{text} tokens; {mix.inlier.upper()}, {wide}"
 

@@ -167,6 +167,11 @@ def test_other_work_of_the_network() -> None:
         (lambda: Mix(head_v="fp8"), "head_v must be one of mx9, mx6, mx4, not 'fp8'"),
         (lambda: MODELS["SD3-512"].gemms(scope="all"), "scope must be one of blocks, network, not 'all'"),
         (lambda: MODELS["DiT-S-256"].gemms(Mix(heads=7)), "heads must be at most the 6 of DiT-S-256, not 7"),
+        (lambda: Mix(outliers=9).linear(8), "outliers must be at most K=8, not 9"),
+        (
+            lambda: MODELS["DiT-S-256"].gemms(Mix(outliers="385")),
+            "outliers must be at most K=384 of q in DiT-S-256, not 385",
+        ),
         (lambda: Gemm(name="g", layer="g", m=1, n=1, k=1, segments=()), "segments must be at least one, not none"),
         (
             lambda: Gemm(name="g", layer="g", m=1, n=1, k=9, segments=(Segment(a="mx6", w="mx6", k=8),)),

@@ -157,6 +157,10 @@ def test_measured(capsys, tmp_path):
         (("--model", "DiT-256", "--a-format", "mx6"), "--a-format is for --gemm, not for --model"),
         (("--model", "DiT-256", "--heads", "17"), "--heads must be at most the 16 of DiT-XL-256, not 17"),
         ((*PRODUCT, "--outliers", "65"), "--outliers must be at most K=64, not 65"),
+        (
+            ("--model", "SD3-512", "--model", "DiT-256", "--outliers", "1153"),
+            "--outliers must be at most K=1152 of q in DiT-XL-256, not 1153",
+        ),
         ((*PRODUCT, "--authors", "16"), "Invalid value for '--authors': must be RxC, 2 whole numbers, not '16'"),
         (
             (*PRODUCT, "--memory", "bandwidth=-1"),
