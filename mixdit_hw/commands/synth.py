@@ -66,7 +66,8 @@ def command(
     """
     if liberty is not None and target != "asic":
         raise click.UsageError(f"--liberty is for --target asic, not for {target}")
-    if dsp and not (target in FPGA_TARGETS and FPGA_TARGETS[target].has_dsps):
+    has_dsps = target in FPGA_TARGETS and FPGA_TARGETS[target].has_dsps
+    if dsp and not has_dsps:
         raise click.UsageError(f"--dsp is for FPGAs, not for {target}")
     if dsp and params.multipliers == "logic":
         raise click.UsageError("--dsp is for designs with multipliers=pairs or quads, not logic")
@@ -90,7 +91,8 @@ def command(
             build_dir=build_dir,
             progress=tell,
         )
-    click.echo(f"{'design':<12}{design_name}: {unit}, for {target}\n")
+    dsps = f", {'DSPs allowed' if result.dsp else 'without DSPs'}" if has_dsps else ""
+    click.echo(f"{'design':<12}{design_name}: {unit}, for {target}{dsps}\n")
     for line in synthesis_lines(result):
         click.echo(line)
     if output is not None:

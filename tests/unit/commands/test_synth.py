@@ -25,7 +25,7 @@ def asked(monkeypatch, tmp_path):
             unit=unit,
             params=params,
             target=str(options["target"]),
-            dsp=True,
+            dsp=bool(options["dsp"]),
             flat=False,
             total=each,
             shared="luts",
@@ -54,7 +54,7 @@ def test_text_and_json(capsys, asked):
     status, out, err = run(capsys, "--target", "ecp5", "--preset", "tiny", "-o", "r.json")
     assert (status, err) == (0, "")
     assert out.splitlines() == [
-        "design      preset tiny: core, for ecp5",
+        "design      preset tiny: core, for ecp5, without DSPs",
         "",
         "unit         instances  cells  luts  ffs  dsps  brams  of luts",
         "mixdit_core          1      3     2    1     0      0   100.0%",
@@ -82,6 +82,16 @@ def test_options(capsys, asked):
         "build_dir": Path("x"),
         "progress": None,
     }
+
+
+def test_header_says_whether_dsps_are_allowed(capsys, asked):
+    def header(target: str, *args: str) -> str:
+        out = run(capsys, "--target", target, "--set", "multipliers=pairs", *args)[1]
+        return out.splitlines()[0].removeprefix("design      preset small with multipliers=pairs: ")
+
+    assert header("ecp5", "--dsp") == "core, for ecp5, DSPs allowed"
+    assert header("ecp5", "--no-dsp") == "core, for ecp5, without DSPs"
+    assert header("generic") == "core, for generic"
 
 
 def test_liberty_is_read(capsys, asked):
