@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .quantities import cycles, megabytes, milliseconds, number, speedup
 from .table import align_table
 
 BOUNDS = {
@@ -40,9 +41,9 @@ def result_lines(result: Mapping[str, Any]) -> Iterator[str]:
             f"{PARTS[part]} {n / ours['cycles']:.1%}" for part, n in ours["parts"].items() if part != "useful" and n
         ]
         yield _labelled("lost", ", ".join(lost) or "nothing")
-        moved = ", ".join(f"{name.upper()} {_megabytes(n)}" for name, n in ours["bytes"].items())
+        moved = ", ".join(f"{name.upper()} {megabytes(n)}" for name, n in ours["bytes"].items())
         step = "" if result["steps"] is None else " a step"
-        yield _labelled("moved", f"{moved}{step}, {ours['bytes_per_cycle']:,.1f} bytes per cycle")
+        yield _labelled("moved", f"{moved}{step}, {number(ours['bytes_per_cycle'], 1)} bytes per cycle")
         yield _labelled("events", _events(ours["events"]))
     if "authors" in result:
         authors = result["authors"]
@@ -50,7 +51,7 @@ def result_lines(result: Mapping[str, Any]) -> Iterator[str]:
         yield _labelled("authors", f"{_times(authors, result)} on {size}; utilisation {authors['utilisation']:.1%}")
         if "speedup" in authors:
             yield _labelled(
-                "", f"ours is {authors['speedup']:.2f} times as fast, at equal clock and {_multipliers(result)}"
+                "", f"ours is {speedup(authors['speedup'])} times as fast, at equal clock and {_multipliers(result)}"
             )
     yield from _gpu_lines(result)
     if result.get("other_work"):
@@ -70,19 +71,19 @@ def overview_lines(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     columns += ["measured"] if any("measured" in result["gpu"] for result in results) else []
     rows = [[*head, *(f"GPU {c}" for c in columns)]]
     for result in results:
-        row = [result["name"], f"{result['macs'] / 1e9:,.1f}"]
+        row = [result["name"], number(result["macs"] / 1e9, 1)]
         if ours:
             o = result["ours"]
-            image = f"{o['seconds_per_image']:,.2f}"
-            row += [f"{o['cycles'] / 1e6:,.2f}", f"{1e3 * o['seconds_per_step']:,.2f}", f"{result['steps']}", image]
+            image = number(o["seconds_per_image"], 2)
+            row += [number(o["cycles"] / 1e6, 2), number(1e3 * o["seconds_per_step"], 2), f"{result['steps']}", image]
             row += [f"{o['utilisation']:.1%}", f"{o['useful']:.1%}"]
         if authors:
-            row += [f"{result['authors']['cycles'] / 1e6:,.2f}", f"{result['authors']['utilisation']:.1%}"]
+            row += [number(result["authors"]["cycles"] / 1e6, 2), f"{result['authors']['utilisation']:.1%}"]
         if ours and authors:
-            row += [f"{result['authors']['speedup']:.2f}"]
+            row += [speedup(result["authors"]["speedup"])]
         gpu = result["gpu"]
         times = gpu.get("assumed", {}) | ({"measured": gpu["measured"]} if "measured" in gpu else {})
-        rows.append([*row, *(f"{times[c]['speedup']:.2f}" if c in times else "-" for c in columns)])
+        rows.append([*row, *(speedup(times[c]["speedup"]) if c in times else "-" for c in columns)])
     yield from align_table(rows)
     yield ""
     yield gpu_note(results, "ours" if ours else "the authors' array")
@@ -123,22 +124,11 @@ def _layer_rows(result: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _times(part: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    cycles = f"{part['cycles'] / 1e6:,.2f} M" if part["cycles"] >= 1e6 else f"{part['cycles']:,}"
-    text = f"{cycles} cycles, {_milliseconds(part['seconds_per_step'])}"
+    text = f"{cycles(part['cycles'])} cycles, {milliseconds(part['seconds_per_step'])}"
     if result["steps"] is None:
         return text
-    image = f"{part['seconds_per_image']:,.2f} s for an image of {result['steps']} steps"
+    image = f"{number(part['seconds_per_image'], 2)} s for an image of {result['steps']} steps"
     return f"{text} a step of {result['samples']} samples, {image}"
-
-
-def _milliseconds(seconds: float) -> str:
-    """With three decimals, or as many as it takes."""
-    return f"{1e3 * seconds:,.3f} ms" if seconds >= 1e-4 else f"{1e3 * seconds:.3g} ms"
-
-
-def _megabytes(count: float) -> str:
-    """Bytes, as MB where there are enough of them."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count:,} bytes"
 
 
 def _multipliers(result: Mapping[str, Any]) -> str:
@@ -151,8 +141,9 @@ def _gpu_lines(result: Mapping[str, Any]) -> Iterator[str]:
     gpu = result["gpu"]
     if "measured" in gpu:
         found = gpu["measured"]
-        took = f"{_milliseconds(found['seconds_per_step'])} measured, {gpu['tflops']:.1f} TFLOPS ({gpu['software']})"
-        yield _labelled("GPU", f"{found['speedup']:.2f} times as fast as {gpu['name']}: {took}")
+        took = f"{milliseconds(found['seconds_per_step'])} measured, {number(gpu['tflops'], 1)} TFLOPS"
+        faster = f"{speedup(found['speedup'])} times as fast as {gpu['name']}"
+        yield _labelled("GPU", f"{faster}: {took} ({gpu['software']})")
         return
     peak = (
         f"{gpu['tflops']:.1f} TFLOPS (FP16, accumulated in {gpu['accumulation'].upper()}), {gpu['gb_per_s']:.0f} GB/s"
@@ -160,7 +151,7 @@ def _gpu_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield _labelled("GPU", f"times as fast as an {gpu['name']} of {peak}:")
     for key, found in gpu["assumed"].items():
         at = "at its roofline" if key == "roofline" else f"if it reaches {key}"
-        yield _labelled("", f"{found['speedup']:.3g} {at} ({_milliseconds(found['seconds_per_step'])})")
+        yield _labelled("", f"{speedup(found['speedup'])} {at} ({milliseconds(found['seconds_per_step'])})")
 
 
 def _events(events: Mapping[str, Any]) -> str:

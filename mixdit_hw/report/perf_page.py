@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import page, plots
+from . import page, plots, quantities
 from .perf import BOUNDS, PARTS, gpu_note
 
 COLOURS = dict(
@@ -39,6 +39,7 @@ def write_perf_page(path: Path, content: Mapping[str, Any]) -> None:
         gpu_note=gpu_note(results, faster),
         gpu_columns=list(dict.fromkeys(c for r in results for c in gpu_times(r))),
         gpu_times=gpu_times,
+        quantities=quantities,
     )
 
 
@@ -63,7 +64,7 @@ def _overview_plots(results: Sequence[Mapping[str, Any]], faster: str) -> list[A
     speedups = {f"over GPU, {c}": [_speedup(r, c) for r in results] for c in gpus}
     if len(schedules) == 2:
         speedups = {"over authors": [r["authors"]["speedup"] for r in results], **speedups}
-    drawings.append(plots.grouped_bars(names, speedups, ylabel=f"{faster}, times as fast"))
+    drawings.append(plots.grouped_bars(names, speedups, ylabel=f"{faster}, times as fast", form="{:.3g}"))
     return [page.markup(drawing) for drawing in drawings]
 
 

@@ -88,6 +88,20 @@ def test_overview() -> None:
     )
 
 
+def test_small_numbers_keep_their_digits() -> None:
+    slow = result(memory=Memory(bandwidth=0.01))
+    row = list(perf.overview_lines([slow]))[1].split()
+    ratios = [slow["authors"]["speedup"], *(found["speedup"] for found in slow["gpu"]["assumed"].values())]
+    assert max(ratios) < 1e-3
+    assert row[-5:] == [f"{ratio:.3g}" for ratio in ratios]
+    text = "\n".join(perf.result_lines(slow))
+    assert f"ours is {ratios[0]:.3g} times as fast" in text
+    assert f" {ratios[-1]:.3g} at its roofline" in text
+    fast = compare([PRODUCT], PARAMS, name="product", clock=1e12, steps=1)
+    small = (PRODUCT.macs / 1e9, fast["ours"]["cycles"] / 1e6, 1e-9 * fast["ours"]["cycles"])
+    assert list(perf.overview_lines([fast]))[1].split()[1:4] == [f"{value:.3g}" for value in small]
+
+
 @pytest.mark.parametrize(("schedule", "absent"), [("ours", "authors"), ("authors", "ours")])
 def test_one_schedule(schedule: str, absent: str) -> None:
     found = result(schedule=schedule)

@@ -9,7 +9,7 @@ from mixdit_hw.params import Params
 from mixdit_hw.perf.compare import compare
 from mixdit_hw.perf.gpu import Measured
 from mixdit_hw.report.perf_page import write_perf_page
-from mixdit_hw.workloads import MODELS
+from mixdit_hw.workloads import MODELS, Gemm, Mix
 
 MEASURED = Measured(device="<GPU>", software="torch", seconds={"DiT-S-256": 0.25})
 
@@ -58,3 +58,21 @@ def test_one_product(tmp_path: Path) -> None:
     text = (tmp_path / "p.html").read_text()
     assert text.count("<svg ") == 2 + 2
     assert "exponentials" not in text
+
+
+def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
+    gemm = Gemm(name="product", layer="product", m=8, n=8, k=16, segments=Mix().linear(16))
+    result = compare([gemm], Params(), name="product", clock=1e9)
+    write_perf_page(tmp_path / "p.html", content() | {"results": [result]})
+    text = (tmp_path / "p.html").read_text()
+    ours, gpu = result["ours"], result["gpu"]["assumed"]
+    for cell in (
+        "1,024",
+        f"{ours['cycles']}",
+        f"{1e3 * ours['seconds_per_step']:.3g} ms",
+        f"{sum(ours['bytes'].values())} bytes",
+        f"{1024 / sum(ours['bytes'].values()):.1f}",
+        *(f"{found['speedup']:.3g}" for found in gpu.values()),
+    ):
+        assert f"<td>{cell}</td>" in text
+    assert "<td>0.00</td>" not in text
