@@ -22,7 +22,7 @@ from ..perf.compare import ACCUMULATIONS, FORMAT, SCHEDULES, compare, describe
 from ..perf.gpu import Measured, parse_measured
 from ..perf.memory import Memory
 from ..perf.model import ROLES
-from ..report.perf import overview_lines, result_lines
+from ..report.perf import overview_lines, result_lines, slows
 from ..workloads import ALIASES, MIXES, MODELS, ORDERS, PAPER_MODELS, SCOPES, Gemm, Mix, get_model
 
 GROUPS = {"all": tuple(MODELS), "paper": PAPER_MODELS}
@@ -123,7 +123,8 @@ def _parse_model(text: str) -> tuple[str, ...]:
     type=Parsed("KEY=N,...", Memory.parse),
     default="buffer=2097152",
     show_default=True,
-    help="bandwidth (bytes per cycle), latency (cycles), buffer (bytes), a, w, c (cycles per beat of a stream).",
+    help="bandwidth (bytes per cycle), latency (cycles), buffer (bytes), a, w, c (cycles per beat of a stream). It "
+    "slows our schedule only; the authors' knows no memory.",
 )
 @click.option("--gpu", type=options.INPUT, metavar="FILE", help="JSON of benchmarks/gpu_baseline.py.")
 @click.option(
@@ -309,14 +310,14 @@ def _print(content: Mapping[str, Any], params: Params) -> None:
     )
     if len(results) > 1:
         click.echo("")
-        for line in overview_lines(results):
+        for line in overview_lines(results, slowed=slows(memory)):
             click.echo(line)
         return
     (result,) = results
     if "description" in result:
         click.echo(f"{'model':<12}{result['name']}: {result['description']}")
     click.echo("")
-    for line in result_lines(result):
+    for line in result_lines(result, slowed=slows(memory)):
         click.echo(line)
 
 

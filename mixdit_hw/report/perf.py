@@ -26,10 +26,24 @@ PARTS = {
     "start": "start and drain",
 }
 _LABEL = 12
+_SLOWED = "not like with like: the memory slows ours, and the authors' schedule knows none"
 
 
-def result_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """A table of the products, and what a step and an image take by all schedules."""
+def slows(memory: Mapping[str, Any]) -> bool:
+    """Whether a memory, as JSON holds it, keeps a schedule waiting at all."""
+    return memory["bandwidth"] is not None or memory["latency"] > 0 or max(memory[s] for s in ("a", "w", "c")) > 1
+
+
+def result_lines(result: Mapping[str, Any], *, slowed: bool = False) -> Iterator[str]:
+    """A table of the products, and what a step and an image take by all schedules.
+
+    Parameters
+    ----------
+    result
+        Of one model, or of a product.
+    slowed
+        Whether the memory is one that `slows` ours.
+    """
     yield from align_table(list(_layer_rows(result)))
     yield ""
     if "ours" in result:
@@ -53,19 +67,21 @@ def result_lines(result: Mapping[str, Any]) -> Iterator[str]:
             yield _labelled(
                 "", f"ours is {speedup(authors['speedup'])} times as fast, at equal clock and {_multipliers(result)}"
             )
+            if slowed:
+                yield _labelled("", _SLOWED)
     yield from _gpu_lines(result)
     if result.get("other_work"):
         yield _labelled("beside", _other(result["other_work"]))
 
 
-def overview_lines(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A row for each model."""
+def overview_lines(results: Sequence[Mapping[str, Any]], *, slowed: bool = False) -> Iterator[str]:
+    """A row for each model; ``slowed`` as in `result_lines`."""
     first = results[0]
     ours, authors = "ours" in first, "authors" in first
     head = ["model", "G MAC"]
     head += ["M cycles", "ms/step", "steps", "s/image", "utilisation", "useful"] if ours else []
     head += ["authors M", "utilisation"] if authors else []
-    head += ["ours/authors"] if ours and authors else []
+    head += ["over authors"] if ours and authors else []
     assumed = [key for result in results for key in result["gpu"].get("assumed", {})]
     columns = list(dict.fromkeys(assumed))
     columns += ["measured"] if any("measured" in result["gpu"] for result in results) else []
@@ -86,7 +102,15 @@ def overview_lines(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         rows.append([*row, *(speedup(times[c]["speedup"]) if c in times else "-" for c in columns)])
     yield from align_table(rows)
     yield ""
+    if ours and authors:
+        yield authors_note(slowed)
     yield gpu_note(results, "ours" if ours else "the authors' array")
+
+
+def authors_note(slowed: bool) -> str:
+    """What the column of speed-ups over the authors' schedule means; ``slowed`` as in `result_lines`."""
+    note = "Over authors: how many times as fast ours is as the authors' schedule, at equal clock"
+    return f"{note}; {_SLOWED}." if slowed else f"{note}."
 
 
 def gpu_note(results: Sequence[Mapping[str, Any]], faster: str) -> str:

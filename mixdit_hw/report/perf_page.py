@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from . import page, plots, quantities
-from .perf import BOUNDS, PARTS, gpu_note
+from .perf import BOUNDS, PARTS, authors_note, gpu_note, slows
 
 COLOURS = dict(
     zip(
@@ -36,6 +36,7 @@ def write_perf_page(path: Path, content: Mapping[str, Any]) -> None:
         sections=sections,
         bounds=BOUNDS,
         overview=_overview_plots(results, faster),
+        authors_note=authors_note(slows(content["memory"])),
         gpu_note=gpu_note(results, faster),
         gpu_columns=list(dict.fromkeys(c for r in results for c in gpu_times(r))),
         gpu_times=gpu_times,

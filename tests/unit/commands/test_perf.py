@@ -116,6 +116,13 @@ def test_memory_and_clock(capsys):
     assert result["ours"]["seconds_per_step"] == result["ours"]["cycles"] / 250.5e6
 
 
+def test_slow_memory_is_told(capsys):
+    note = "not like with like: the memory slows ours"
+    for args in (PRODUCT, ("--model", "paper")):
+        assert note not in run(capsys, *args, "--memory", "buffer=0")[1]
+        assert note in run(capsys, *args, "--memory", "c=2")[1]
+
+
 def test_the_slowest_memory(capsys):
     """All that is allowed can be printed."""
     args = ("--model", "SD3-1024", "--memory", "bandwidth=1e-6", "--clock", "0.000001", "--steps", "100000")

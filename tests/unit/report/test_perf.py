@@ -76,12 +76,14 @@ def test_unequal_multipliers_are_told() -> None:
 def test_overview() -> None:
     measured = Measured(device="Some GPU", software="torch 2", seconds={"DiT-B-256": 0.25})
     results = [result("DiT-S-256"), result("DiT-B-256", measured=measured)]
-    head, small, base, empty, note = perf.overview_lines(results)
+    head, small, base, empty, authors, note = perf.overview_lines(results)
+    assert "  useful  authors M  utilisation  over authors  GPU 40%" in head
     assert head.endswith("GPU 40%  GPU 50%  GPU 60%  GPU roofline  GPU measured")
     assert small.split()[0] == "DiT-S-256"
     assert small.split()[-1] == "-"
     assert base.split()[-5:-1] == ["-"] * 4
     assert empty == ""
+    assert authors == "Over authors: how many times as fast ours is as the authors' schedule, at equal clock."
     assert note == (
         "GPU: how many times as fast ours is as a GPU at that share of the RTX 3090's 71.2 TFLOPS (FP16, accumulated "
         "in FP32), or at its roofline with 936 GB/s; measured on Some GPU (torch 2)."
@@ -105,5 +107,33 @@ def test_small_numbers_keep_their_digits() -> None:
 @pytest.mark.parametrize(("schedule", "absent"), [("ours", "authors"), ("authors", "ours")])
 def test_one_schedule(schedule: str, absent: str) -> None:
     found = result(schedule=schedule)
-    assert absent not in "\n".join(perf.result_lines(found))
-    assert f"{absent} M" not in "\n".join(perf.overview_lines([found, found]))
+    assert absent not in "\n".join(perf.result_lines(found, slowed=True))
+    overview = "\n".join(perf.overview_lines([found, found], slowed=True))
+    assert f"{absent} M" not in overview
+    assert "like with like" not in overview
+
+
+@pytest.mark.parametrize(
+    ("memory", "slow"),
+    [
+        ({}, False),
+        ({"bandwidth": 936.0}, True),
+        ({"latency": 1}, True),
+        ({"a": 1.5}, True),
+        ({"w": 2.0}, True),
+        ({"c": 2.0}, True),
+    ],
+)
+def test_slow_memories(memory: dict, slow: bool) -> None:
+    free = {"bandwidth": None, "latency": 0, "buffer": 0, "a": 1.0, "w": 1.0, "c": 1.0}
+    assert perf.slows(free | memory) == slow
+
+
+def test_slow_memories_are_told_beside_the_authors_schedule() -> None:
+    found = result(memory=Memory(latency=1))
+    note = "not like with like: the memory slows ours, and the authors' schedule knows none"
+    lines = list(perf.result_lines(found, slowed=True))
+    at = next(i for i, line in enumerate(lines) if "times as fast, at equal clock" in line)
+    assert lines[at + 1] == f"            {note}"
+    assert list(perf.overview_lines([found], slowed=True))[-2].endswith(f", at equal clock; {note}.")
+    assert not any(note in line for lines in (perf.result_lines(found), perf.overview_lines([found])) for line in lines)

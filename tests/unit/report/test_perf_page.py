@@ -50,6 +50,17 @@ def test_page(tmp_path: Path, options: dict, drawings: int) -> None:
         ET.fromstring(f"<svg {drawing}</svg>")
 
 
+@pytest.mark.parametrize("schedule", ["both", "ours"])
+@pytest.mark.parametrize("slow", [{}, {"latency": 1}], ids=["free", "slow"])
+def test_slow_memory(tmp_path: Path, schedule: str, slow: dict) -> None:
+    found = content("DiT-S-256", schedule=schedule)
+    write_perf_page(tmp_path / "p.html", found | {"memory": found["memory"] | slow})
+    text = (tmp_path / "p.html").read_text()
+    both = schedule == "both"
+    assert ("<th>over authors</th>" in text, "Over authors: how many times" in text) == (both, both)
+    assert ("the memory slows ours" in text) == (both and bool(slow))
+
+
 def test_one_product(tmp_path: Path) -> None:
     """No steps, so no time of an image; no model, so no other work."""
     gemms = MODELS["DiT-S-256"].gemms()[:1]
