@@ -125,7 +125,15 @@ def gpu_note(results: Sequence[Mapping[str, Any]], faster: str) -> str:
             notes[
                 f"at that share of the {gpu['name']}'s {peak}, or at its roofline with {gpu['gb_per_s']:.0f} GB/s"
             ] = None
-    return f"GPU: how many times as fast {faster} is as a GPU " + "; ".join(notes) + "."
+    text = f"GPU: how many times as fast {faster} is as a GPU " + "; ".join(notes) + "."
+    ruled_out = [f"{r['name']} at {', '.join(shares)}" for r in results if (shares := _ruled_out(r["gpu"]))]
+    return f"{text} Its roofline rules out {'; '.join(ruled_out)}." if ruled_out else text
+
+
+def _ruled_out(gpu: Mapping[str, Any]) -> list[str]:
+    """Assumed shares of a GPU's peak that would take less time than its roofline."""
+    times = {key: found["seconds_per_step"] for key, found in gpu.get("assumed", {}).items()}
+    return [key for key, seconds in times.items() if seconds < times["roofline"]]
 
 
 def _layer_rows(result: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -175,7 +183,8 @@ def _gpu_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield _labelled("GPU", f"times as fast as an {gpu['name']} of {peak}:")
     for key, found in gpu["assumed"].items():
         at = "at its roofline" if key == "roofline" else f"if it reaches {key}"
-        yield _labelled("", f"{speedup(found['speedup'])} {at} ({milliseconds(found['seconds_per_step'])})")
+        ruled_out = ", which its roofline rules out" if key in _ruled_out(gpu) else ""
+        yield _labelled("", f"{speedup(found['speedup'])} {at} ({milliseconds(found['seconds_per_step'])}){ruled_out}")
 
 
 def _events(events: Mapping[str, Any]) -> str:

@@ -59,6 +59,19 @@ def test_gpu_is_never_one_bare_number() -> None:
         assert text.count(key) == 1
 
 
+def test_shares_that_the_roofline_rules_out() -> None:
+    """A product of so few multiplications per byte that the GPU's memory is too slow for 60 % of its peak."""
+    gemm = Gemm(name="product", layer="product", m=128, n=4096, k=64, segments=Mix().linear(64))
+    found = compare([gemm], PARAMS, name="product", clock=1e9)
+    seconds = {key: time["seconds_per_step"] for key, time in found["gpu"]["assumed"].items()}
+    assert [key for key, time in seconds.items() if time < seconds["roofline"]] == ["60%"]
+    (line,) = (line for line in perf.result_lines(found) if "rules out" in line)
+    assert line.endswith(f" if it reaches 60% ({1e3 * seconds['60%']:.3g} ms), which its roofline rules out")
+    note = perf.gpu_note([result()], "ours")
+    assert "rules out" not in note
+    assert perf.gpu_note([result(), found], "ours") == f"{note} Its roofline rules out product at 60%."
+
+
 def test_measured() -> None:
     measured = Measured(device="Some GPU", software="torch 2", seconds={"DiT-S-256": 0.25})
     found = result(measured=measured)

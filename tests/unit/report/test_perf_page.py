@@ -87,3 +87,4 @@ def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
     ):
         assert f"<td>{cell}</td>" in text
     assert "<td>0.00</td>" not in text
+    assert "Its roofline rules out product at 40%, 50%, 60%." in text
