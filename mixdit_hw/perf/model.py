@@ -46,8 +46,9 @@ class ProductCost:
         """Where the cycles went; they add up to `cycles`.
 
         ``useful``: as many as the wanted multiplications take with every engine busy. ``k_padding``: the rest of whole
-        K blocks and zeros in place of outliers. ``padding``: rows and columns of tiles beyond M and N. ``wait_``: steps
-        that waited for A, W, room for results, or the result chains. ``start``: skew, latency and the last results.
+        K blocks, of outliers too, and zeros in place of outliers. ``padding``: rows and columns of tiles beyond M and
+        N. ``wait_``: steps that waited for A, W, room for results, or the result chains. ``start``: skew, latency and
+        the last results.
         """
         engines = self.params.rows * self.params.columns
         once = self.once

@@ -17,7 +17,7 @@ BOUNDS = {
 }
 PARTS = {
     "useful": "multiplications",
-    "k_padding": "K padding",
+    "k_padding": "K and outlier padding",
     "padding": "M, N padding",
     "wait_a": "wait for A",
     "wait_w": "wait for W",

@@ -47,6 +47,7 @@ def test_one_product() -> None:
     assert 1e3 < cost["cycles"] < 1e5
     assert f"ours        {cost['cycles']:,} cycles, {cost['cycles'] / 1e6:.3g} ms; utilisation" in text
     assert f"C {cost['bytes']['c']:,} bytes, " in text
+    assert f"K and outlier padding {cost['parts']['k_padding'] / cost['cycles']:.1%}, " in text
     assert f"wait for A {cost['parts']['wait_a'] / cost['cycles']:.1%}" in text
     speedup = authors["cycles"] / cost["cycles"]
     assert f"ours is {speedup:.2f} times as fast, at equal clock and 1,024 MX6 MAC per cycle each" in text
