@@ -162,7 +162,7 @@ def command(
     names = tuple(dict.fromkeys(name for group in models for name in group))
     _check_usage(names, gemm, macs, asked)
     if macs is not None:
-        params, design_name = _array_of(macs), f"{macs:,} MX6 MAC per cycle"
+        params, design_name = _array_of(macs), "squarest array"
     if output is not None and html is not None and output.resolve() == html.resolve():
         raise click.UsageError(f"--output and --html must be different files, not both {output}")
     measured = None if gpu is None else _read_measured(gpu, names)

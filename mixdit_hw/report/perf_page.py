@@ -33,6 +33,7 @@ def write_perf_page(path: Path, content: Mapping[str, Any]) -> None:
         path,
         "perf.html.j2",
         **content,
+        product=results[0]["steps"] is None,
         sections=sections,
         bounds=BOUNDS,
         overview=_overview_plots(results, faster),
@@ -58,8 +59,10 @@ def _overview_plots(results: Sequence[Mapping[str, Any]], faster: str) -> list[A
     def times(key: str, factor: float) -> dict[str, list[float]]:
         return {s: [factor * r[s][key] for r in results] for s in schedules}
 
-    drawings = [plots.grouped_bars(names, times("seconds_per_step", 1e3), ylabel="ms per step", form="{:.3g}")]
-    if all(result["steps"] is not None for result in results):
+    product = results[0]["steps"] is None
+    label = "ms" if product else "ms per step"
+    drawings = [plots.grouped_bars(names, times("seconds_per_step", 1e3), ylabel=label, form="{:.3g}")]
+    if not product:
         seconds = times("seconds_per_image", 1.0)
         drawings.append(plots.grouped_bars(names, seconds, ylabel="s per image", form="{:.3g}"))
     speedups = {f"over GPU, {c}": [_speedup(r, c) for r in results] for c in gpus}
@@ -75,13 +78,16 @@ def _speedup(result: Mapping[str, Any], column: str) -> float:
 
 
 def _layer_plots(result: Mapping[str, Any]) -> list[Any]:
-    """Where the cycles go: of each product's own, and of the whole step."""
+    """Where the cycles go: of each product's own, and of the whole step where there is one."""
     if "ours" not in result:
         return []
     layers = result["layers"]
     names = [layer["name"] for layer in layers]
     drawings = []
-    for label, whole in (("% of the product's cycles", None), ("% of the step's cycles", result["ours"]["cycles"])):
+    wholes = {"% of the product's cycles": None}
+    if result["steps"] is not None:
+        wholes["% of the step's cycles"] = result["ours"]["cycles"]
+    for label, whole in wholes.items():
         series = {
             name: [100 * layer["ours"]["parts"][part] / (whole or layer["ours"]["cycles"]) for layer in layers]
             for part, name in PARTS.items()

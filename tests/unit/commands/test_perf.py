@@ -79,9 +79,7 @@ def test_overview(capsys):
     status, out, _ = run(capsys, "--model", "paper", "--macs", "65536", "--clock", "1000")
     assert status == 0
     lines = out.splitlines()
-    assert lines[0] == (
-        "design      65,536 MX6 MAC per cycle: 64 x 64 engines, T = 4, 65,536 MX6 MAC per cycle, 1000 MHz"
-    )
+    assert lines[0] == "design      squarest array: 64 x 64 engines, T = 4, 65,536 MX6 MAC per cycle, 1000 MHz"
     assert [line.split()[0] for line in lines[4:9]] == list(PAPER_MODELS)
     assert lines[-1].startswith(
         "GPU: how many times as fast ours is as a GPU at that share of the RTX 3090's 71.2 TFLOPS"

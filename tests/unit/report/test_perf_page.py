@@ -62,13 +62,24 @@ def test_slow_memory(tmp_path: Path, schedule: str, slow: dict) -> None:
 
 
 def test_one_product(tmp_path: Path) -> None:
-    """No steps, so no time of an image; no model, so no other work."""
+    """Nothing of models, steps and images, and no other work."""
     gemms = MODELS["DiT-S-256"].gemms()[:1]
     found = content() | {"results": [compare(gemms, Params(), name="product", clock=1e9)]}
     write_perf_page(tmp_path / "p.html", found)
     text = (tmp_path / "p.html").read_text()
-    assert text.count("<svg ") == 2 + 2
-    assert "exponentials" not in text
+    assert text.count("<svg ") == 2 + 1
+    assert "<tr><th>product</th><th>MAC</th>" in text
+    head, row = (line.split("</tr>")[0] for line in text.split("<tr>")[1:3])
+    assert head.count("<th>") == row.count("<td>")
+    for word in ("model<", "step", "an image", "per image", "exponentials"):
+        assert word not in text
+
+
+def test_design_keeps_its_name(tmp_path: Path) -> None:
+    found = content("DiT-S-256")
+    found["design"]["name"] = "Designs/My.toml with rows=4"
+    write_perf_page(tmp_path / "p.html", found)
+    assert "<b>Designs/My.toml with rows=4</b>: 4 x 4 engines" in (tmp_path / "p.html").read_text()
 
 
 def test_small_numbers_keep_their_digits(tmp_path: Path) -> None:
