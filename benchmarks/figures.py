@@ -40,7 +40,10 @@ VERILOG = {
     "design": ((PRESETS["small"], "core"), (BASE, "core")),
 }
 SOURCES = {
-    "performance": ("mixdit_hw/perf/*.py", *(f"mixdit_hw/{name}.py" for name in ("workloads", "params", "latency"))),
+    "performance": (
+        "mixdit_hw/perf/*.py",
+        *(f"mixdit_hw/{name}.py" for name in ("mixes", "workloads", "params", "latency")),
+    ),
     "golden": ("golden/*.py",),
 }
 PARTS = {

@@ -20,68 +20,18 @@ Precisions
     heads in MX9 per model.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from golden.formats import BLOCK_SIZE, FORMATS, Format
+from golden.formats import FORMATS
+
+from .mixes import Mix, Segment, check_positive
 
 SAMPLES = 2  # of a step with classifier-free guidance
 FREQUENCIES = 256  # width of the sinusoidal timestep embedding
 RESULT_BYTES = 4  # of an FP32 word
 SCOPES = ("blocks", "network")
-ORDERS = ("in-place", "gathered")
-_AMOUNT = re.compile(r"(\d{1,9})|(\d{1,3}(?:\.\d{1,9})?)%", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """Neighbouring K positions of one pair of formats, padded to whole blocks.
-
-    Parameters
-    ----------
-    a, w
-        Formats of the two operands, ``mx9``, ``mx6`` or ``mx4``.
-    k
-        K positions, without padding.
-
-    Raises
-    ------
-    ValueError
-        An unknown format, or fewer than 1 position.
-    """
-
-    a: str
-    w: str
-    k: int
-
-    def __post_init__(self) -> None:
-        for name in ("a", "w"):
-            if getattr(self, name) not in FORMATS:
-                raise ValueError(f"{name} must be one of {', '.join(FORMATS)}, not {getattr(self, name)!r}")
-        _check_positive("k", self.k)
-
-    @property
-    def formats(self) -> tuple[Format, Format]:
-        """Descriptors of A's and W's format."""
-        return FORMATS[self.a], FORMATS[self.w]
-
-    @property
-    def pair(self) -> str:
-        """Both formats in short, A's first: ``9x6``."""
-        return f"{self.a.removeprefix('mx')}x{self.w.removeprefix('mx')}"
-
-    @property
-    def blocks(self) -> int:
-        """K blocks of 16."""
-        return -(-self.k // BLOCK_SIZE)
-
-    @property
-    def passes(self) -> int:
-        """Digit passes of each block: the product of both formats' 4-bit digits."""
-        a, w = self.formats
-        return a.digits * w.digits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +69,7 @@ class Gemm:
 
     def __post_init__(self) -> None:
         for name in ("m", "n", "k", "count", "times"):
-            _check_positive(name, getattr(self, name))
+            check_positive(name, getattr(self, name))
         if not self.segments:
             raise ValueError("segments must be at least one, not none")
         if not self.k <= sum(s.k for s in self.segments) or self.k < sum(s.k for s in self.segments[1:]):
@@ -181,84 +131,6 @@ class Gemm:
         """The same product with the operands' roles exchanged: the transpose of C is computed."""
         segments = tuple(Segment(a=s.w, w=s.a, k=s.k) for s in self.segments)
         return replace(self, m=self.n, n=self.m, segments=segments)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mix:
-    """Which part of a model is multiplied in which formats.
-
-    Parameters
-    ----------
-    outliers
-        Outlier channels of each linear layer: a number, or ``"P%"`` of its K channels, rounded down.
-    heads
-        Heads of each attention in the wider formats.
-    inlier, weight, outlier, outlier_weight
-        Formats in linear layers; inlier and weight hold for the products of the other heads too (Q, K, A and V all
-        have the inlier's format).
-    head_v
-        Format of V in the wider heads; Q, K and A there have the outlier's.
-    order
-        ``in-place`` (outliers follow once more, after all K positions) or ``gathered`` (they are taken out).
-
-    Raises
-    ------
-    ValueError
-        A value is out of range.
-    """
-
-    outliers: int | str = 0
-    heads: int = 0
-    inlier: str = "mx6"
-    weight: str = "mx6"
-    outlier: str = "mx9"
-    outlier_weight: str = "mx6"
-    head_v: str = "mx6"
-    order: str = "in-place"
-
-    def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise ValueError(f"order must be one of {', '.join(ORDERS)}, not {self.order!r}")
-        if not isinstance(self.heads, int) or self.heads < 0:
-            raise ValueError(f"heads must be at least 0, not {self.heads!r}")
-        for name in ("inlier", "weight", "outlier", "outlier_weight", "head_v"):
-            if getattr(self, name) not in FORMATS:
-                raise ValueError(f"{name} must be one of {', '.join(FORMATS)}, not {getattr(self, name)!r}")
-        self.outlier_channels(1 << 31)
-
-    def outlier_channels(self, k: int, of: str = "") -> int:
-        """Outliers among K channels, of a layer of that name: the number, or the share rounded down.
-
-        Raises
-        ------
-        ValueError
-            The number is more than K.
-        """
-        match = _AMOUNT.fullmatch(str(self.outliers))
-        if match is None or (match[2] and Fraction(match[2]) > 100):
-            text = "outliers must be a number of channels or a percentage such as 1.5%"
-            raise ValueError(f"{text}, not {self.outliers!r}")
-        number = int(match[1]) if match[1] else int(Fraction(match[2]) * k / 100)
-        if number > k:
-            raise ValueError(f"outliers must be at most K={k}{f' of {of}' if of else ''}, not {number}")
-        return number
-
-    def linear(self, k: int, of: str = "") -> tuple[Segment, ...]:
-        """Segments of a linear layer of K channels and of that name; as `outlier_channels`."""
-        outliers = self.outlier_channels(k, of)
-        inliers = k if self.order == "in-place" else k - outliers
-        segments = []
-        if inliers:
-            segments.append(Segment(a=self.inlier, w=self.weight, k=inliers))
-        if outliers:
-            segments.append(Segment(a=self.outlier, w=self.outlier_weight, k=outliers))
-        return tuple(segments)
-
-
-MIXES = {
-    "mx6": Mix(),
-    "mx9": Mix(inlier="mx9", weight="mx9", head_v="mx9"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -493,13 +365,6 @@ class Model:
         return Gemm(name=name, layer=layer, m=m, n=n, k=k, segments=(segment,), times=times)
 
 
-def _check_positive(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an integer, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
-
-
 _DITS = {"S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152, 28, 16)}  # hidden, depth, heads
 _MX9_HEADS = Fraction(3, 16)  # of DiT-XL at 256: the paper's 3 of 16, for the other sizes as many in proportion
 
@@ -552,7 +417,7 @@ MODELS = {model.name: model for model in _models()}
 PAPER_MODELS = ("DiT-XL-256", "DiT-XL-512", "PixArt-Sigma-1024", "SD3-512", "SD3-1024")
 ALIASES = {"DiT-256": "DiT-XL-256", "DiT-512": "DiT-XL-512", "PixArt-1024": "PixArt-Sigma-1024"}
 
-__all__ = ["ALIASES", "MIXES", "MODELS", "PAPER_MODELS", "Gemm", "Mix", "Model", "OtherWork", "Segment", "get_model"]
+__all__ = ["ALIASES", "MODELS", "PAPER_MODELS", "Gemm", "Model", "OtherWork", "get_model"]
 
 
 def get_model(name: str) -> Model:

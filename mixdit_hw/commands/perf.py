@@ -16,6 +16,7 @@ from golden.formats import FORMATS
 from .. import options
 from ..errors import InputError
 from ..files import check_output, read_text, write_text
+from ..mixes import MIXES, ORDERS, Mix
 from ..params import Params
 from ..perf.arrays import array_of
 from ..perf.compare import ACCUMULATIONS, FORMAT, SCHEDULES, compare, describe
@@ -23,7 +24,7 @@ from ..perf.gpu import Measured, parse_measured
 from ..perf.memory import Memory
 from ..perf.model import ROLES
 from ..report.perf import overview_lines, result_lines, slows
-from ..workloads import ALIASES, MIXES, MODELS, ORDERS, PAPER_MODELS, SCOPES, Gemm, Mix, get_model
+from ..workloads import ALIASES, MODELS, PAPER_MODELS, SCOPES, Gemm, get_model
 
 GROUPS = {"all": tuple(MODELS), "paper": PAPER_MODELS}
 _GPU_BYTES = 1 << 20

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ..mixes import Mix
 from ..params import Params
-from ..workloads import SAMPLES, Gemm, Mix, Model
+from ..workloads import SAMPLES, Gemm, Model
 from .arrays import authors_array
 from .authors import MACS_PER_ENGINE, AuthorsCost, authors_cost
 from .gpu import RTX_3090, UTILISATIONS, Gpu, Measured, assumed_seconds, roofline_seconds

@@ -18,8 +18,9 @@ from functools import cache
 
 from golden.formats import BLOCK_SIZE
 
+from ..mixes import Segment
 from ..params import Params
-from ..workloads import Gemm, Segment
+from ..workloads import Gemm
 from .arrays import array
 from .memory import Memory, memory_cost
 

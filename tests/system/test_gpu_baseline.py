@@ -12,8 +12,9 @@ import pytest
 from benchmarks.gpu_baseline import load_torch, main, make_step
 from mixdit_hw import cli
 from mixdit_hw.errors import ToolError
+from mixdit_hw.mixes import MIXES
 from mixdit_hw.perf.gpu import parse_measured
-from mixdit_hw.workloads import MIXES, MODELS, Model
+from mixdit_hw.workloads import MODELS, Model
 
 TINY = {
     name: replace(MODELS[name], depth=2, hidden=64, heads=4, latent=8, text=min(3, MODELS[name].text), mix=MIXES["mx6"])

@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mixdit_hw.mixes import Segment
 from mixdit_hw.params import Params
 from mixdit_hw.perf.core import CAUSES
 from mixdit_hw.perf.memory import Memory, MemoryCost, memory_cost
 from mixdit_hw.perf.streams import LEAST_TILES, WALKED
 from mixdit_hw.sim.plan import CYCLE, Pace
 from mixdit_hw.sim.run import simulate_gemm
-from mixdit_hw.workloads import Gemm, Segment
+from mixdit_hw.workloads import Gemm
 from tests.support.mx_data import random_tensor
 from tests.support.simulation import simulator_of
 from tests.support.walk import walk

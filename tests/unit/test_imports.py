@@ -1,8 +1,8 @@
 """The layers of the project, read from the import statements of every file.
 
 - `golden` imports NumPy and the standard library.
-- Parameters, latencies, workloads and the performance model import `golden.formats`, each other and the table of the
-  engine's latencies, neither hardware, Amaranth nor golden arithmetic.
+- Parameters, latencies, mixes, workloads and the performance model import `golden.formats`, each other and the table of
+  the engine's latencies, neither hardware, Amaranth nor golden arithmetic.
 - Hardware imports Amaranth, `golden.formats` and hardware of its own folder or of those below it.
 - Nothing imports `tests` or `fpga`, but they themselves.
 """
@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("golden", "mixdit_hw", "benchmarks", "examples", "scripts", "docs", "fpga", "tests")
 
-PLAIN = {f"mixdit_hw.{name}" for name in ("params", "presets", "latency", "workloads", "perf")}
+PLAIN = {f"mixdit_hw.{name}" for name in ("params", "presets", "latency", "mixes", "workloads", "perf")}
 DATA = "mixdit_hw.dot.timing"  # latencies of the engine, as plain as those of `mixdit_hw.latency`
 # Hardware and what it is written with, lowest first; a file may import from its own folder and from lower lines.
 LAYERS = (

@@ -4,8 +4,9 @@ from functools import cache
 
 import pytest
 
+from mixdit_hw.mixes import Segment
 from mixdit_hw.perf.authors import START, authors_cost, block_cycles, product_cycles, tile_cycles
-from mixdit_hw.workloads import MODELS, PAPER_MODELS, Gemm, Segment
+from mixdit_hw.workloads import MODELS, PAPER_MODELS, Gemm
 from tests.support.errors import raises_exactly
 
 

@@ -1,9 +1,10 @@
 """Events of one product, by hand."""
 
+from mixdit_hw.mixes import Segment
 from mixdit_hw.params import Params
 from mixdit_hw.perf.energy import Events, container_bits, count_events
 from mixdit_hw.perf.memory import Traffic
-from mixdit_hw.workloads import Gemm, Segment
+from mixdit_hw.workloads import Gemm
 
 MOVED = Traffic(order="a", a=1, w=20, c=300)
 

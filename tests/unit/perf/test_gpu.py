@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from mixdit_hw.mixes import Segment
 from mixdit_hw.perf.gpu import FORMAT, RTX_3090, Measured, assumed_seconds, parse_measured, roofline_seconds
-from mixdit_hw.workloads import MODELS, Gemm, Segment
+from mixdit_hw.workloads import MODELS, Gemm
 from tests.support.errors import raises_exactly
 
 CONTENT = {"format": FORMAT, "device": "d", "software": "s", "models": {"DiT-XL-256": {"step_s": 0.5}}}

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from mixdit_hw.mixes import Mix, Segment
 from mixdit_hw.params import Params
 from mixdit_hw.perf.core import CAUSES, core_cost
 from mixdit_hw.perf.memory import Memory, Traffic, memory_cost, traffic
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.plan import Pace
-from mixdit_hw.workloads import Gemm, Mix, Segment
+from mixdit_hw.workloads import Gemm
 from tests.support.errors import raises_exactly
 from tests.support.walk import walk
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mixdit_hw.mixes import Mix
 from mixdit_hw.perf.arrays import array_of
 from mixdit_hw.perf.compare import compare
 from mixdit_hw.perf.core import CAUSES
@@ -9,7 +10,7 @@ from mixdit_hw.perf.gpu import Measured
 from mixdit_hw.perf.memory import Memory
 from mixdit_hw.perf.model import PARTS
 from mixdit_hw.report import perf
-from mixdit_hw.workloads import MODELS, Gemm, Mix
+from mixdit_hw.workloads import MODELS, Gemm
 
 PARAMS = array_of(1024)
 PRODUCT = Gemm(name="product", layer="product", m=100, n=60, k=200, segments=Mix(outliers=16).linear(200))

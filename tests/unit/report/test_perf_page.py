@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from mixdit_hw.mixes import Mix
 from mixdit_hw.params import Params
 from mixdit_hw.perf.compare import compare
 from mixdit_hw.perf.gpu import Measured
 from mixdit_hw.report.perf_page import write_perf_page
-from mixdit_hw.workloads import MODELS, Gemm, Mix
+from mixdit_hw.workloads import MODELS, Gemm
 
 MEASURED = Measured(device="<GPU>", software="torch", seconds={"DiT-S-256": 0.25})
 
