@@ -12,6 +12,7 @@ ROUNDINGS = ("nearest-even", "truncate", "half-away")
 TREES = ("compressors", "chains")
 LOOP_LATENCIES = (4, 8)  # cycles of the FP32 accumulation loop
 SHARES = (1, 2, 4)
+AXI_WIDTHS = (64, 128, 256, 512)  # bits of a data bus
 MULTIPLIERS = {"logic": (1, 1), "pairs": (1, 2), "quads": (2, 2)}  # rows by columns of a multiplier's products
 
 
@@ -67,6 +68,20 @@ class Params:
         Tile commands that can wait, 1 to 64.
     outlier_depth
         Blocks of outliers that the outlier split can keep, 1 to 1024: a row of A may have 16 of them each.
+    axi_width
+        Bits of the accelerator's AXI data bus: 64, 128, 256 or 512.
+    address_bits
+        Bits of its addresses, 32 to 64.
+    k_depth
+        K blocks, of all rows of a tile of A and of all columns of one of W, that one slot of the operand buffers holds:
+        a power of two, 4 to 4096. Products of more K blocks read their operands again for every tile.
+    a_slots
+        Slots of A's buffer, 2 to 4: row panels of A on chip. W's has two.
+    read_depth
+        Beats of the bus that each operand's reader can have under way, a power of two, 16 to 512: to keep the bus busy
+        it takes one for every cycle of the memory's latency.
+    queue_depth
+        Jobs that can wait, a power of two, 4 to 64.
     rounding
         Rounding of the converter: nearest-even, truncate, half-away, or ``runtime`` for a mode input.
     subnormals
@@ -97,6 +112,12 @@ class Params:
     drain: int = 1
     cmd_depth: int = 4
     outlier_depth: int = 4
+    axi_width: int = 128
+    address_bits: int = 40
+    k_depth: int = 64
+    a_slots: int = 2
+    read_depth: int = 64
+    queue_depth: int = 4
     rounding: str = "nearest-even"
     subnormals: str = "flush"
     nonfinite: str = "nan"
@@ -115,6 +136,12 @@ class Params:
             "drain",
             "cmd_depth",
             "outlier_depth",
+            "axi_width",
+            "address_bits",
+            "k_depth",
+            "a_slots",
+            "read_depth",
+            "queue_depth",
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
@@ -146,7 +173,17 @@ class Params:
         self._check_range("interleave", self.loop_latency, 16)
         self._check_range("cmd_depth", 1, 64)
         self._check_range("outlier_depth", 1, 1024)
-        for name, low, high in (("a_depth", 4 * self.interleave, 4096), ("w_depth", 4, 4096), ("c_depth", 4, 16384)):
+        self._check_choice("axi_width", AXI_WIDTHS)
+        self._check_range("address_bits", 32, 64)
+        self._check_range("a_slots", 2, 4)
+        for name, low, high in (
+            ("a_depth", 4 * self.interleave, 4096),
+            ("w_depth", 4, 4096),
+            ("c_depth", 4, 16384),
+            ("k_depth", 4, 4096),
+            ("read_depth", 16, 512),
+            ("queue_depth", 4, 64),
+        ):
             self._check_range(name, low, high)
             if not _is_power_of_two(getattr(self, name)):
                 raise ValueError(f"{name} must be a power of two, not {getattr(self, name)}")
@@ -258,6 +295,11 @@ class Params:
     def tile_beats(self) -> int:
         """Result beats of a tile, R*T/drain, each of drain*C words."""
         return self.rows * self.interleave // self.drain
+
+    @property
+    def store_lanes(self) -> int:
+        """Results per cycle through scale, bias and store: the largest power of two that divides C, up to 16."""
+        return gcd(self.columns, BLOCK_SIZE)
 
     @property
     def macs_per_cycle(self) -> int:

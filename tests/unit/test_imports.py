@@ -17,18 +17,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("golden", "mixdit_hw", "benchmarks", "examples", "scripts", "docs", "fpga", "tests")
 
-PLAIN = {f"mixdit_hw.{name}" for name in ("params", "presets", "latency", "mixes", "workloads", "perf")}
+PLAIN = {f"mixdit_hw.{name}" for name in ("params", "presets", "job", "latency", "mixes", "workloads", "perf")}
 DATA = "mixdit_hw.dot.timing"  # latencies of the engine, as plain as those of `mixdit_hw.latency`
 # Hardware and what it is written with, lowest first; a file may import from its own folder and from lower lines.
 LAYERS = (
-    ("params", "keywords", "rtlil"),
+    ("params", "job", "keywords", "rtlil"),
     ("latency", "shapes", "stream", "ports"),
     ("unit",),
-    ("arith",),
-    ("codec", "dot", "vector"),
+    ("arith", "bus"),
+    ("codec", "dot"),
+    ("vector",),
     ("array",),
     ("tile",),
     ("top",),
+    ("accelerator",),
 )
 LEVELS = {f"mixdit_hw.{name}": level for level, names in enumerate(LAYERS) for name in names}
 # These speak of components too, but stand above.

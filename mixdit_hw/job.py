@@ -1,0 +1,244 @@
+"""Jobs: what the accelerator is asked to do, as 128 bytes of memory. No hardware; `bus/job.py` has it.
+
+A job multiplies A (M x K) by W (K x N) from memory and stores C (M x N), each with an address of its first byte and a
+stride in bytes from row to row. A descriptor is 32 little-endian 32-bit words (`WORDS`).
+"""
+
+import struct
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from golden.formats import BLOCK_SIZE, FORMATS, get_format
+
+DESCRIPTOR_BYTES = 128
+DESCRIPTOR_VERSION = 1
+MAX_SIZE = 65535  # M, N, K
+MAX_SEGMENTS = 4
+
+
+class Data(IntEnum):
+    """How a matrix lies in memory."""
+
+    FP32 = 0
+    BF16 = 1
+    MX = 2  # packed blocks, one after the other
+
+
+class Operand(IntEnum):
+    """Where scale or bias come from."""
+
+    NONE = 0
+    TENSOR = 1  # one FP32 word, in the descriptor
+    COLUMN = 2  # one FP32 word for each column of C, in memory
+
+
+class Fault(IntEnum):
+    """Why a job stopped. The first that applies is told."""
+
+    NONE = 0
+    VERSION = 1  # the descriptor's version, or a bit that must be zero
+    SIZE = 2  # M, N or K is 0 or above 65535
+    FORMAT = 3  # a type, format or segment that the design does not have, or that contradicts the others
+    ALIGNMENT = 4  # an address or stride is no multiple of its element
+    WRAP = 5  # a matrix goes beyond the last address
+    WINDOW = 6  # a matrix, or the descriptor, is outside of the window
+    MASK = 7  # the mask does not mark as many channels as the descriptor says
+    READ_SLAVE = 8  # SLVERR on a read
+    READ_DECODE = 9  # DECERR on a read
+    WRITE_SLAVE = 10  # SLVERR on a write
+    WRITE_DECODE = 11  # DECERR on a write
+    ABORT = 12  # by the host
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """K blocks that follow each other in one pair of formats.
+
+    Parameters
+    ----------
+    blocks
+        How many, 1 to 65535.
+    a, w
+        Names of the formats of A and W in them.
+    """
+
+    blocks: int
+    a: str = "mx6"
+    w: str = "mx6"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One product, scaled, biased and stored.
+
+    Parameters
+    ----------
+    m, n, k
+        Sizes, 1 to 65535.
+    a_address, w_address, c_address
+        Byte addresses.
+    a_stride, w_stride, c_stride
+        Bytes from one row in memory to the next. Rows of A and C are rows; those of W are its columns where W is MX or
+        ``w_columns`` is set, and its rows otherwise.
+    a_type, w_type, c_type
+        `Data`. FP32 is aligned to 4 bytes, all else to 2.
+    w_columns
+        W, of FP32 or BF16, is stored column by column (N x K).
+    segments
+        Of the stored K blocks, 1 to 4. Those of FP32 or BF16 are converted to the formats here: all K channels in
+        place, then the outliers.
+    outliers
+        Channels of A that go to MX9 blocks of their own, behind all others, as golden.split_outliers does; A is FP32 or
+        BF16 then, and W is MX and has its rows repeated.
+    mask_address
+        Where there are outliers: a bit for each channel, channel k in bit k%8 of byte k//8, in words of 16; even.
+    c_formats
+        MX results: format of the columns before ``c_split``, and of those from there on.
+    c_split
+        First column of the second format; n where there is none.
+    c_head
+        MX results: blocks of the first format start again every so many columns; 0: only where the formats change.
+    scale_mode, bias_mode
+        `Operand`.
+    scale, bias
+        Bits of an FP32 word for TENSOR, address (a multiple of 4) for COLUMN.
+    rounding
+        Code of the rounding (`params.ROUNDINGS`), where the design has it at run time.
+    interrupt
+        Raise the job interrupt when done.
+    tag
+        32 bits that come back in CSRs.
+    """
+
+    m: int
+    n: int
+    k: int
+    a_address: int
+    w_address: int
+    c_address: int
+    a_stride: int
+    w_stride: int
+    c_stride: int
+    a_type: Data = Data.FP32
+    w_type: Data = Data.MX
+    c_type: Data = Data.FP32
+    w_columns: bool = False
+    segments: tuple[Segment, ...] = field(default=())
+    outliers: int = 0
+    mask_address: int = 0
+    c_formats: tuple[str, str] = ("mx6", "mx9")
+    c_split: int = 0
+    c_head: int = 0
+    scale_mode: Operand = Operand.NONE
+    bias_mode: Operand = Operand.NONE
+    scale: int = 0
+    bias: int = 0
+    rounding: int = 0
+    interrupt: bool = True
+    tag: int = 0
+
+    @property
+    def blocks(self) -> int:
+        """K blocks of all segments."""
+        return sum(s.blocks for s in self.segments)
+
+    def pack(self) -> bytes:
+        """The descriptor. Nothing is checked: the accelerator does that.
+
+        Raises
+        ------
+        ValueError
+            A field does not fit its bits, or there are too many segments.
+        """
+        values = [0] * (DESCRIPTOR_BYTES // 4)
+        raw = self._raw()
+        for name, (word, low, bits) in FIELDS.items():
+            value = int(raw.get(name, 0))
+            if not 0 <= value < 1 << bits:
+                raise ValueError(f"{name} must fit {bits} bits, not be {value}")
+            whole = value << low
+            values[word] |= whole & 0xFFFFFFFF
+            if low + bits > 32:
+                values[word + 1] |= whole >> 32
+        return struct.pack(f"<{len(values)}I", *values)
+
+    def _raw(self) -> dict[str, Any]:
+        if len(self.segments) > MAX_SEGMENTS:
+            raise ValueError(f"segments must be at most {MAX_SEGMENTS}, not {len(self.segments)}")
+        raw: dict[str, Any] = {name: getattr(self, name) for name in FIELDS if hasattr(self, name)}
+        raw["version"] = DESCRIPTOR_VERSION
+        for i, s in enumerate(self.segments):
+            raw |= {f"segment{i}_blocks": s.blocks}
+            raw |= {f"segment{i}_a": get_format(s.a).code, f"segment{i}_w": get_format(s.w).code}
+        raw |= {f"c_format{i}": get_format(f).code for i, f in enumerate(self.c_formats)}
+        return raw
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Job":
+        """Read a descriptor back; ValueError where it is none."""
+        if len(data) != DESCRIPTOR_BYTES:
+            raise ValueError(f"descriptor must have {DESCRIPTOR_BYTES} bytes, not {len(data)}")
+        words = struct.unpack(f"<{DESCRIPTOR_BYTES // 4}I", data)
+        raw = {
+            name: (words[word] | (words[word + 1] << 32 if low + bits > 32 else 0)) >> low & (1 << bits) - 1
+            for name, (word, low, bits) in FIELDS.items()
+        }
+        if raw.pop("version") != DESCRIPTOR_VERSION:
+            raise ValueError(f"descriptor must be of version {DESCRIPTOR_VERSION}")
+        names = {fmt.code: name for name, fmt in FORMATS.items()}
+        segments = []
+        for i in range(MAX_SEGMENTS):
+            blocks, a, w = (raw.pop(f"segment{i}_{part}") for part in ("blocks", "a", "w"))
+            if blocks:
+                segments.append(Segment(blocks=blocks, a=names[a], w=names[w]))
+        raw["c_formats"] = tuple(names[raw.pop(f"c_format{i}")] for i in range(2))
+        for name, kind in (("a_type", Data), ("w_type", Data), ("c_type", Data)):
+            raw[name] = kind(raw[name])
+        for name in ("scale_mode", "bias_mode"):
+            raw[name] = Operand(raw[name])
+        for name in ("w_columns", "interrupt"):
+            raw[name] = bool(raw[name])
+        return cls(segments=tuple(segments), **raw)
+
+
+def blocks_of(k: int) -> int:
+    """K blocks of so many channels."""
+    return -(-k // BLOCK_SIZE)
+
+
+# Word, lowest bit and bits of each field; what is in none must be zero.
+FIELDS: dict[str, tuple[int, int, int]] = {
+    "version": (0, 0, 8),
+    "interrupt": (0, 8, 1),
+    "a_type": (0, 16, 2),
+    "w_type": (0, 18, 2),
+    "c_type": (0, 20, 2),
+    "w_columns": (0, 22, 1),
+    "scale_mode": (0, 24, 2),
+    "bias_mode": (0, 26, 2),
+    "rounding": (0, 28, 2),
+    "tag": (1, 0, 32),
+    "m": (2, 0, 32),
+    "n": (3, 0, 32),
+    "k": (4, 0, 32),
+    "outliers": (5, 0, 16),
+    "c_format0": (5, 16, 2),
+    "c_format1": (5, 18, 2),
+    **{
+        f"segment{i}_{part}": (6 + i, low, bits)
+        for i in range(MAX_SEGMENTS)
+        for part, low, bits in (("blocks", 0, 16), ("a", 16, 2), ("w", 18, 2))
+    },
+    "c_split": (10, 0, 16),
+    "c_head": (10, 16, 16),
+    "a_stride": (11, 0, 32),
+    "w_stride": (12, 0, 32),
+    "c_stride": (13, 0, 32),
+    "a_address": (14, 0, 64),
+    "w_address": (16, 0, 64),
+    "c_address": (18, 0, 64),
+    "mask_address": (20, 0, 64),
+    "scale": (22, 0, 64),
+    "bias": (24, 0, 64),
+}
