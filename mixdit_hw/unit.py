@@ -30,7 +30,7 @@ from collections import Counter
 from typing import Any, Protocol, runtime_checkable
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetInserter, ResetSignal, Signal, Value
 from amaranth.hdl._ir import PortDirection
 
 from .ports import Port, description, flatten_ports, member_meanings, member_value
@@ -141,8 +141,8 @@ class EmitPlatform:
             raise ValueError(f"units {name} of equal key {key!r} must have the same ports")
         return module
 
-    def add(self, m: Module, name: str, unit: Unit) -> None:
-        """Add an instance of a unit's module to a parent's module."""
+    def add(self, m: Module, name: str, unit: Unit, reset: Value | None = None) -> None:
+        """Add an instance of a unit's module to a parent's module; see `add_unit`."""
         module = self.module_of(unit)
         if self._open:
             self._open[-1].children[module] += 1
@@ -153,7 +153,7 @@ class EmitPlatform:
         if "clk" in module.clocking:
             connections.append(("i", "clk", ClockSignal()))
         if "rst" in module.clocking:
-            connections.append(("i", "rst", ResetSignal()))
+            connections.append(("i", "rst", ResetSignal() if reset is None else ResetSignal() | reset))
         connections += [("o" if port.output else "i", port.name, port.value(unit)) for port in module.ports]
         m.submodules[name] = Instance(module.label, *connections)
 
@@ -191,10 +191,11 @@ class EmitPlatform:
         module.rtlil, module.clocking = drop_unused_clocking(text)
 
 
-def add_unit(m: Module, platform: Any, name: str, unit: Unit) -> None:
+def add_unit(m: Module, platform: Any, name: str, unit: Unit, *, reset: Value | None = None) -> None:
     """Add a unit to a parent's module under that name: an instance when emitting, a submodule otherwise.
 
-    The name must be plain Verilog; the parent connects the unit's ports as those of any submodule.
+    The name must be plain Verilog; the parent connects the unit's ports as those of any submodule. With ``reset`` the
+    unit is also reset while that is high.
 
     Raises
     ------
@@ -202,9 +203,9 @@ def add_unit(m: Module, platform: Any, name: str, unit: Unit) -> None:
         See `EmitPlatform.module_of`.
     """
     if isinstance(platform, EmitPlatform):
-        platform.add(m, name, unit)
+        platform.add(m, name, unit, reset)
     else:
-        m.submodules[name] = unit
+        m.submodules[name] = unit if reset is None else ResetInserter({"sync": reset})(unit)
 
 
 def _name_signals(module: UnitModule, unit: Unit, prefix: str) -> None:

@@ -141,9 +141,12 @@ class TileLayout(data.StructLayout):
         It has the first columns.
     last : 1
         It has the last columns.
+    turn : 1
+        It is the last of its group with these columns: the next tile has others, or is of the next group.
     final : 1
         It is the job's last tile.
     """
 
     def __init__(self) -> None:
-        super().__init__({"rows": SIZE_BITS, "columns": 8, "panel": 2, "first": 1, "last": 1, "final": 1})
+        flags = {name: 1 for name in ("first", "last", "turn", "final")}
+        super().__init__({"rows": SIZE_BITS, "columns": 8, "panel": 2} | flags)
