@@ -89,7 +89,6 @@ class JobCheck(wiring.Component):
             ("k", p.k_depth),
             ("rows", p.tile_rows),
             ("slots", p.a_slots),
-            ("rounding", p.rounding == "runtime"),
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -188,7 +187,7 @@ class JobCheck(wiring.Component):
         )
         m.d.comb += [getattr(job, name).eq(raw[name]) for name in same]
         m.d.comb += [
-            job.w_columns.eq(raw["w_columns"] | (raw["w_type"] == Data.MX)),
+            job.w_columns.eq(raw["w_columns"]),
             job.outliers.eq(raw["outliers"] != 0),
             job.c_formats[0].eq(raw["c_format0"]),
             job.c_formats[1].eq(raw["c_format1"]),
@@ -209,7 +208,8 @@ class JobCheck(wiring.Component):
             if low + bits > 32:
                 used[word + 1] |= whole >> 32
         unused = [self.words[32 * i + b] for i, word in enumerate(used) for b in range(32) if not word >> b & 1]
-        return (self._raw["version"] != DESCRIPTOR_VERSION) | Cat(unused).any()
+        undefined = _any(self._raw[name] == 3 for name in ("scale_mode", "bias_mode", "rounding"))
+        return (self._raw["version"] != DESCRIPTOR_VERSION) | Cat(unused).any() | undefined
 
     def _size(self) -> Value:
         wrong: Value = Const(0)
@@ -225,8 +225,7 @@ class JobCheck(wiring.Component):
             return _any(code == c for c in lacking)
 
         wrong = _any(raw[f"{side}_type"] == 3 for side in ("a", "w", "c"))
-        wrong |= _any(raw[f"{name}_mode"] == 3 for name in ("scale", "bias"))
-        wrong |= (raw["rounding"] == 3) if p.rounding == "runtime" else (raw["rounding"] != 0)
+        wrong |= (raw["w_type"] == Data.MX) & ~raw["w_columns"]
         total: Value = Const(0, SIZE_BITS)
         k_blocks = Signal(SIZE_BITS)
         self._m.d.comb += k_blocks.eq(_blocks(raw["k"][:SIZE_BITS]))

@@ -167,13 +167,10 @@ class JobControl(wiring.Component):
             with m.State("BEGIN"):
                 m.d.sync += words.eq(0)  # a fault before the descriptor has come has no tag
                 m.next = "READ"
-                with m.If((address < self.base) | (last > self.last)):
+                with m.If((address < self.base) | (last > self.last) | last[p.address_bits :].any()):
                     m.d.sync += fault.eq(Fault.WINDOW)
                     m.next = "STOP"
-                with m.If(last[p.address_bits :].any()):
-                    m.d.sync += fault.eq(Fault.WRAP)
-                    m.next = "STOP"
-                with m.If(address[: (DESCRIPTOR_BYTES - 1).bit_length()].any()):
+                with m.If(address[:2].any()):
                     m.d.sync += fault.eq(Fault.ALIGNMENT)
                     m.next = "STOP"
             with m.State("READ"):

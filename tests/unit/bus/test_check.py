@@ -1,0 +1,1 @@
+"""The check of descriptors, against the model of jobs."""
