@@ -1,54 +1,67 @@
 """Jobs: what the accelerator is asked to do, as 128 bytes of memory. No hardware; `bus/job.py` has it.
 
 A job multiplies A (M x K) by W (K x N) from memory and stores C (M x N), each with an address of its first byte and a
-stride in bytes from row to row. A descriptor is 32 little-endian 32-bit words (`WORDS`).
+stride in bytes from row to row. A descriptor is 32 little-endian 32-bit words (`FIELDS`).
 """
 
-import struct
+import operator
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Self
 
 from golden.formats import BLOCK_SIZE, FORMATS, get_format
 
+WORD_BITS = 32
 DESCRIPTOR_BYTES = 128
 DESCRIPTOR_VERSION = 1
 MAX_SIZE = 65535  # M, N, K
 MAX_SEGMENTS = 4
 
 
-class Data(IntEnum):
+class _Code(IntEnum):
+    """Numbers that each have a meaning, one line for users."""
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+
+class Data(_Code):
     """How a matrix lies in memory."""
 
-    FP32 = 0
-    BF16 = 1
-    MX = 2  # packed blocks, one after the other
+    FP32 = 0, "FP32 words."
+    BF16 = 1, "BF16 words."
+    MX = 2, "Packed MX blocks, one after the other."
 
 
-class Operand(IntEnum):
+class Operand(_Code):
     """Where scale or bias come from."""
 
-    NONE = 0
-    TENSOR = 1  # one FP32 word, in the descriptor
-    COLUMN = 2  # one FP32 word for each column of C, in memory
+    NONE = 0, "There is none."
+    TENSOR = 1, "One FP32 word for all, in the descriptor."
+    COLUMN = 2, "One FP32 word for each column of C, in memory."
 
 
-class Fault(IntEnum):
+class Fault(_Code):
     """Why a job stopped. The first that applies is told."""
 
-    NONE = 0
-    VERSION = 1  # the descriptor's version, or a bit that must be zero
-    SIZE = 2  # M, N or K is 0 or above 65535
-    FORMAT = 3  # a type, format or segment that the design does not have, or that contradicts the others
-    ALIGNMENT = 4  # an address or stride is no multiple of its element
-    WRAP = 5  # a matrix goes beyond the last address
-    WINDOW = 6  # a matrix, or the descriptor, is outside of the window
-    MASK = 7  # the mask does not mark as many channels as the descriptor says
-    READ_SLAVE = 8  # SLVERR on a read
-    READ_DECODE = 9  # DECERR on a read
-    WRITE_SLAVE = 10  # SLVERR on a write
-    WRITE_DECODE = 11  # DECERR on a write
-    ABORT = 12  # by the host
+    NONE = 0, "There is none."
+    VERSION = 1, "The descriptor is of another version, or has a bit set that must be zero."
+    SIZE = 2, "M, N or K is 0 or above 65535."
+    FORMAT = 3, "A type, format or segment that the design does not have, or that contradicts the others."
+    ALIGNMENT = 4, "An address or stride is no multiple of its element."
+    WRAP = 5, "A matrix goes beyond the last address."
+    WINDOW = 6, "A matrix, or the descriptor, is outside of the window."
+    MASK = 7, "The mask does not mark as many channels as the descriptor says."
+    READ_SLAVE = 8, "SLVERR on a read."
+    READ_DECODE = 9, "DECERR on a read."
+    WRITE_SLAVE = 10, "SLVERR on a write."
+    WRITE_DECODE = 11, "DECERR on a write."
+    ABORT = 12, "Stopped by the host."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,20 +161,19 @@ class Job:
 
         Raises
         ------
+        TypeError
+            A field is no integer.
         ValueError
-            A field does not fit its bits, or there are too many segments.
+            A field does not fit its bits, a format is unknown, or there are too many segments.
         """
-        values = [0] * (DESCRIPTOR_BYTES // 4)
         raw = self._raw()
+        whole = 0
         for name, (word, low, bits) in FIELDS.items():
-            value = int(raw.get(name, 0))
+            value = operator.index(raw.get(name, 0))
             if not 0 <= value < 1 << bits:
                 raise ValueError(f"{name} must fit {bits} bits, not be {value}")
-            whole = value << low
-            values[word] |= whole & 0xFFFFFFFF
-            if low + bits > 32:
-                values[word + 1] |= whole >> 32
-        return struct.pack(f"<{len(values)}I", *values)
+            whole |= value << WORD_BITS * word + low
+        return whole.to_bytes(DESCRIPTOR_BYTES, "little")
 
     def _raw(self) -> dict[str, Any]:
         if len(self.segments) > MAX_SEGMENTS:
@@ -176,30 +188,42 @@ class Job:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Job":
-        """Read a descriptor back; ValueError where it is none."""
+        """Read a descriptor back.
+
+        Raises
+        ------
+        ValueError
+            It has another size or version, an unknown code, or a bit set that must be zero.
+        """
         if len(data) != DESCRIPTOR_BYTES:
             raise ValueError(f"descriptor must have {DESCRIPTOR_BYTES} bytes, not {len(data)}")
-        words = struct.unpack(f"<{DESCRIPTOR_BYTES // 4}I", data)
-        raw = {
-            name: (words[word] | (words[word + 1] << 32 if low + bits > 32 else 0)) >> low & (1 << bits) - 1
-            for name, (word, low, bits) in FIELDS.items()
+        whole = int.from_bytes(data, "little")
+        raw: dict[str, Any] = {
+            name: whole >> WORD_BITS * word + low & (1 << bits) - 1 for name, (word, low, bits) in FIELDS.items()
         }
-        if raw.pop("version") != DESCRIPTOR_VERSION:
-            raise ValueError(f"descriptor must be of version {DESCRIPTOR_VERSION}")
-        names = {fmt.code: name for name, fmt in FORMATS.items()}
+        version = raw.pop("version")
+        if version != DESCRIPTOR_VERSION:
+            raise ValueError(f"descriptor must be of version {DESCRIPTOR_VERSION}, not {version}")
         segments = []
         for i in range(MAX_SEGMENTS):
             blocks, a, w = (raw.pop(f"segment{i}_{part}") for part in ("blocks", "a", "w"))
             if blocks:
-                segments.append(Segment(blocks=blocks, a=names[a], w=names[w]))
-        raw["c_formats"] = tuple(names[raw.pop(f"c_format{i}")] for i in range(2))
-        for name, kind in (("a_type", Data), ("w_type", Data), ("c_type", Data)):
-            raw[name] = kind(raw[name])
-        for name in ("scale_mode", "bias_mode"):
-            raw[name] = Operand(raw[name])
-        for name in ("w_columns", "interrupt"):
-            raw[name] = bool(raw[name])
-        return cls(segments=tuple(segments), **raw)
+                segments.append(Segment(blocks=blocks, a=_format_name(a), w=_format_name(w)))
+        raw["c_formats"] = tuple(_format_name(raw.pop(f"c_format{i}")) for i in range(2))
+        raw |= {name: Data(raw[name]) for name in ("a_type", "w_type", "c_type")}
+        raw |= {name: Operand(raw[name]) for name in ("scale_mode", "bias_mode")}
+        raw |= {name: bool(raw[name]) for name in ("w_columns", "interrupt")}
+        job = cls(segments=tuple(segments), **raw)
+        if job.pack() != data:
+            raise ValueError("descriptor must be zero where it has no field, and have its segments without gaps")
+        return job
+
+
+def _format_name(code: int) -> str:
+    for name, fmt in FORMATS.items():
+        if fmt.code == code:
+            return name
+    raise ValueError(f"{code} is not a valid code of a format")
 
 
 def blocks_of(k: int) -> int:
@@ -207,38 +231,44 @@ def blocks_of(k: int) -> int:
     return -(-k // BLOCK_SIZE)
 
 
-# Word, lowest bit and bits of each field; what is in none must be zero.
-FIELDS: dict[str, tuple[int, int, int]] = {
-    "version": (0, 0, 8),
-    "interrupt": (0, 8, 1),
-    "a_type": (0, 16, 2),
-    "w_type": (0, 18, 2),
-    "c_type": (0, 20, 2),
-    "w_columns": (0, 22, 1),
-    "scale_mode": (0, 24, 2),
-    "bias_mode": (0, 26, 2),
-    "rounding": (0, 28, 2),
-    "tag": (1, 0, 32),
-    "m": (2, 0, 32),
-    "n": (3, 0, 32),
-    "k": (4, 0, 32),
-    "outliers": (5, 0, 16),
-    "c_format0": (5, 16, 2),
-    "c_format1": (5, 18, 2),
-    **{
-        f"segment{i}_{part}": (6 + i, low, bits)
+_TABLE: tuple[tuple[str, int, int, int, str], ...] = (
+    ("version", 0, 0, 8, f"Of the descriptor: {DESCRIPTOR_VERSION}."),
+    ("interrupt", 0, 8, 1, "Raise the job interrupt when done."),
+    ("a_type", 0, 16, 2, "How A lies in memory (data)."),
+    ("w_type", 0, 18, 2, "How W lies in memory (data)."),
+    ("c_type", 0, 20, 2, "How C is to lie in memory (data)."),
+    ("w_columns", 0, 22, 1, "W, of FP32 or BF16, is stored column by column (N x K)."),
+    ("scale_mode", 0, 24, 2, "Where the scale comes from (operand)."),
+    ("bias_mode", 0, 26, 2, "Where the bias comes from (operand)."),
+    ("rounding", 0, 28, 2, "Rounding of the conversions (rounding), where the design chooses at run time; else 0."),
+    ("tag", 1, 0, 32, "Any number; it comes back in JOB_TAG or FAULT_TAG."),
+    ("m", 2, 0, 32, f"Rows of A and C, 1 to {MAX_SIZE}."),
+    ("n", 3, 0, 32, f"Columns of W and C, 1 to {MAX_SIZE}."),
+    ("k", 4, 0, 32, f"Columns of A and rows of W, 1 to {MAX_SIZE}."),
+    ("outliers", 5, 0, 16, "Channels of A that the mask marks: they go to MX9 blocks of their own, behind all others."),
+    ("c_format0", 5, 16, 2, "MX results: format of the columns before c_split (format)."),
+    ("c_format1", 5, 18, 2, "MX results: format of the columns from c_split on (format)."),
+    *(
+        entry
         for i in range(MAX_SEGMENTS)
-        for part, low, bits in (("blocks", 0, 16), ("a", 16, 2), ("w", 18, 2))
-    },
-    "c_split": (10, 0, 16),
-    "c_head": (10, 16, 16),
-    "a_stride": (11, 0, 32),
-    "w_stride": (12, 0, 32),
-    "c_stride": (13, 0, 32),
-    "a_address": (14, 0, 64),
-    "w_address": (16, 0, 64),
-    "c_address": (18, 0, 64),
-    "mask_address": (20, 0, 64),
-    "scale": (22, 0, 64),
-    "bias": (24, 0, 64),
-}
+        for entry in (
+            (f"segment{i}_blocks", 6 + i, 0, 16, f"K blocks of segment {i}; 0 where there is none, nor one behind it."),
+            (f"segment{i}_a", 6 + i, 16, 2, f"Format of A in segment {i} (format)."),
+            (f"segment{i}_w", 6 + i, 18, 2, f"Format of W in segment {i} (format)."),
+        )
+    ),
+    ("c_split", 10, 0, 16, "MX results: first column of the second format; n where there is none."),
+    ("c_head", 10, 16, 16, "MX results: blocks of the first format start again every so many columns; 0: never."),
+    ("a_stride", 11, 0, 32, "Bytes from one row of A to the next."),
+    ("w_stride", 12, 0, 32, "Bytes from one row of W to the next; from column to column where W lies so, as MX does."),
+    ("c_stride", 13, 0, 32, "Bytes from one row of C to the next."),
+    ("a_address", 14, 0, 64, "First byte of A."),
+    ("w_address", 16, 0, 64, "First byte of W."),
+    ("c_address", 18, 0, 64, "First byte of C."),
+    ("mask_address", 20, 0, 64, "First byte of the mask: channel k is in bit k%8 of byte k/8."),
+    ("scale", 22, 0, 64, "FP32 word, or address of the first column's, a multiple of 4."),
+    ("bias", 24, 0, 64, "FP32 word, or address of the first column's, a multiple of 4."),
+)
+# Word, lowest bit and bits of each field; what is in none must be zero.
+FIELDS: dict[str, tuple[int, int, int]] = {name: (word, low, bits) for name, word, low, bits, _ in _TABLE}
+MEANINGS: dict[str, str] = {name: meaning for name, *_, meaning in _TABLE}  # one line for users, of each field
