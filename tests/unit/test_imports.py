@@ -17,12 +17,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("golden", "mixdit_hw", "benchmarks", "examples", "scripts", "docs", "fpga", "tests")
 
-PLAIN = {f"mixdit_hw.{name}" for name in ("params", "presets", "job", "latency", "mixes", "workloads", "perf")}
+PLAIN = {
+    f"mixdit_hw.{name}" for name in ("params", "presets", "job", "registers", "latency", "mixes", "workloads", "perf")
+}
 DATA = "mixdit_hw.dot.timing"  # latencies of the engine, as plain as those of `mixdit_hw.latency`
 # Hardware and what it is written with, lowest first; a file may import from its own folder and from lower lines.
 LAYERS = (
     ("params", "job", "keywords", "rtlil"),
-    ("latency", "shapes", "stream", "ports"),
+    ("latency", "registers", "shapes", "stream", "ports"),
     ("unit",),
     ("arith", "bus"),
     ("codec", "dot"),
