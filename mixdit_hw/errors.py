@@ -29,3 +29,29 @@ class OutputError(MixditError):
     """An output cannot be written."""
 
     exit_status = 3
+
+
+class DeviceError(MixditError):
+    """An accelerator is not what was expected, or does not answer."""
+
+    exit_status = 3
+
+
+class JobFault(DeviceError):
+    """A job stopped with a fault.
+
+    Parameters
+    ----------
+    name
+        Of the fault, as in `mixdit_hw.job.Fault`.
+    code
+        Its number.
+    tag
+        Of the job.
+    """
+
+    def __init__(self, name: str, code: int, tag: int) -> None:
+        super().__init__(f"job {tag} stopped with fault {code}, {name}")
+        self.name = name
+        self.code = code
+        self.tag = tag
