@@ -607,10 +607,10 @@ def gemm_job(
         k = w.shape[0]  # the blocks of A may hold padding, which W has not
     if w.data is not Data.MX and w.shape[0] != k:
         raise ValueError(f"a and w must have the same K, not {k} and {w.shape[0]}")
-    if c.shape != (m, n):
-        raise ValueError(f"c must be {(m, n)}, not {c.shape}")
     if max(m, n, k) > MAX_SIZE:
         raise ValueError(f"M, N and K must be at most {MAX_SIZE}, not {m}, {n} and {k}")
+    if c.shape != (m, n):
+        raise ValueError(f"c must be {(m, n)}, not {c.shape}")
     if outliers and (a.data is Data.MX or w.data is not Data.MX):
         raise ValueError("outliers need a of FP32 or BF16, and w of MX")
     total = blocks_of(k) + blocks_of(outliers)

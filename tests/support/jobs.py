@@ -4,13 +4,13 @@ All depends on the generator's seed alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 import golden
 from golden.formats import BLOCK_SIZE
-from mixdit_hw.footprint import WORD_BYTES, packed_bytes, raw_fields, result_runs
+from mixdit_hw.footprint import WORD_BYTES, packed_bytes, raw_fields, regions_of, result_runs
 from mixdit_hw.host import mask_bytes
 from mixdit_hw.job import DESCRIPTOR_BYTES, FIELDS, Data, Fault, Job, Operand, Segment, blocks_of
 from mixdit_hw.params import Params
@@ -50,8 +50,8 @@ class Scene:
     def place(self, rng: np.random.Generator, size: int, alignment: int) -> int:
         """Address of so many bytes that nothing else has, at random."""
         for _ in range(1000):
-            first = int(rng.integers(self.memory.base, self.memory.last + 2 - size)) // alignment * alignment
-            if first >= self.memory.base and all(first + size <= a or b <= first for a, b in self.taken):
+            first = self.memory.base + int(rng.integers(0, len(self.memory) - size + 1)) // alignment * alignment
+            if all(first + size <= a or b <= first for a, b in self.taken):
                 self.taken.append((first, first + size))
                 return first
         raise AssertionError(f"no place for {size} bytes")
@@ -91,7 +91,7 @@ def random_scene(
     where that is at most 8.
     """
     top = 1 << params.address_bits
-    base = int(rng.choice([0, size, top // 2, top - size]))  # at either end of the addresses too
+    base = (0, size, top // 2, top - size)[rng.integers(4)]  # at either end of the addresses too
     memory = Memory(rng.bytes(size), base)
     scene = Scene(params, memory, whole_window(params) if rng.random() < 0.5 else (base, memory.last))
     if limits is None:
@@ -147,15 +147,15 @@ def random_job(
             w_address, w_stride = previous.c_address, previous.c_stride
 
     formats = (str(rng.choice(params.formats)), str(rng.choice(params.formats)))
-    split = int(rng.choice([0, n, rng.integers(0, n + 1)]))
-    head = int(rng.choice([0, 16, rng.integers(1, n + 2)]))
+    split = (0, n, int(rng.integers(0, n + 1)))[rng.integers(3)]
+    head = (0, 16, int(rng.integers(1, n + 2)))[rng.integers(3)]
     if c_type is Data.MX:
         runs = [(blocks_of(size), golden.get_format(formats[i])) for i, size in result_runs(n, split, head)]
         row_bytes = packed_bytes(runs)
     else:
         row_bytes = n * WORD_BYTES[c_type]
     element = 4 if c_type is Data.FP32 else 2
-    c_stride = -(-row_bytes // element) * element + element * int(rng.choice([0, 0, 1, rng.integers(0, 33)]))
+    c_stride = -(-row_bytes // element) * element + element * (0, 0, 1, int(rng.integers(0, 33)))[rng.integers(4)]
     c_address = scene.place(rng, (m - 1) * c_stride + row_bytes, element)
     channels = rng.permutation(k)[:outliers]
     mask = bytearray(mask_bytes(channels, k))
@@ -200,16 +200,18 @@ def illegal_descriptor(rng: np.random.Generator, scene: Scene, job: Job, fault: 
     checks, so that a checker that tells another than the first is found.
     """
     raw = raw_fields(job.pack())
-    options = [change for change in _BREAKS[fault] if change(dict(raw), scene, rng) is not None]
-    if not options:
+    changed = None
+    for i in rng.permutation(len(BREAKS[fault])):
+        changed = BREAKS[fault][i](dict(raw), scene, rng)
+        if changed is not None:
+            break
+    if changed is None:
         return None
-    changed = options[int(rng.integers(len(options)))](dict(raw), scene, rng)
-    assert changed is not None
-    later = [f for f in _BREAKS if f > fault and f is not Fault.MASK]
+    later = [f for f in BREAKS if f > fault and f is not Fault.MASK]
     if later and rng.random() < 0.5:
-        other = _BREAKS[later[int(rng.integers(len(later)))]]
-        both = other[int(rng.integers(len(other)))](dict(changed), scene, rng)
-        changed = changed if both is None else both
+        other = BREAKS[later[int(rng.integers(len(later)))]]
+        second = other[int(rng.integers(len(other)))](dict(raw), scene, rng) or {}
+        changed = {**changed, **{key: x for key, x in second.items() if changed.get(key, 0) == raw.get(key, 0)}}
     return pack_raw(changed)
 
 
@@ -300,8 +302,8 @@ def _wrap(name: str, condition: Callable[[Raw, Scene], bool] = lambda raw, scene
         top = 1 << scene.params.address_bits
         if scene.params.address_bits < 64 and rng.random() < 0.5:
             return {**raw, name: raw[name] | top << int(rng.integers(0, 64 - scene.params.address_bits))}
-        small = name[0] in "awc" and raw["n"] * raw["k"] * raw["m"] == 1
-        return None if small else {**raw, name: top - 4}
+        region = regions_of(raw)[name.removesuffix("_address")]
+        return {**raw, name: top - 4} if region.end - region.address > 4 else None
 
     return _when(condition, change)
 
@@ -336,7 +338,7 @@ def _has_outliers(raw: Raw, scene: Scene) -> bool:
     return raw["outliers"] > 0
 
 
-_BREAKS: dict[Fault, list[Break]] = {
+BREAKS: dict[Fault, list[Break]] = {
     Fault.VERSION: [
         _set(version=0),
         _set(version=2),
@@ -372,8 +374,8 @@ _BREAKS: dict[Fault, list[Break]] = {
     Fault.WRAP: [
         *(_wrap(f"{name}_address") for name in "awc"),
         _stride_wraps,
-        _wrap("mask_address", lambda raw, scene: raw["outliers"] > 0 and raw["k"] > 32),
-        *(_wrap(x, lambda raw, scene, x=x: raw[f"{x}_mode"] == 2 and raw["n"] > 1) for x in ("scale", "bias")),
+        _wrap("mask_address", _has_outliers),
+        *(_wrap(name, _is(f"{name}_mode", 2)) for name in ("scale", "bias")),
     ],
     Fault.WINDOW: [
         *(_outside(f"{name}_address") for name in "awc"),
@@ -470,8 +472,3 @@ def _affine(rng: np.random.Generator, scene: Scene, n: int) -> tuple[Operand, in
 def _kind(rng: np.random.Generator) -> str:
     """Mostly numbers of similar size, whose results are seldom all NaN or 0."""
     return str(rng.choice(["gaussian", "wide", *KINDS]))
-
-
-def with_window(scene: Scene) -> Scene:
-    """The same scene, with the memory's ends as its window."""
-    return replace(scene, window=(scene.memory.base, scene.memory.last))
