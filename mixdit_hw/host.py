@@ -202,18 +202,25 @@ class Accelerator:
             There was no room in time.
         """
         descriptor = job.pack()
+        self._wait_for_room(timeout)
+        address = self._slots[0]
+        self._slots.rotate(-1)
+        self._transport.write_memory(address, descriptor)
+        self._ring(address)
+
+    def submit_at(self, address: int, timeout: float = 60.0) -> None:
+        """Queue the job whose descriptor is at an address, where it must stay until the job is done; as `submit`."""
+        self._wait_for_room(timeout)
+        self._ring(address)
+
+    def _wait_for_room(self, timeout: float) -> None:
         deadline = self._clock() + timeout
         while (waiting := self._waiting()) >= self.capabilities.queue_depth:
             self._clear_interrupts()
             if self._waiting() == waiting:
-                self._wait_interrupt(deadline, f"no room for job {job.tag}: {waiting} jobs are waiting")
-        address = self._slots[0]
-        self._slots.rotate(-1)
-        self._transport.write_memory(address, descriptor)
-        self.ring(address)
+                self._wait_interrupt(deadline, f"no room for a job: {waiting} are waiting")
 
-    def ring(self, address: int) -> None:
-        """Queue the job of the descriptor at an address, whether there is room or not."""
+    def _ring(self, address: int) -> None:
         self._write("JOB_ADDRESS_LO", address & 0xFFFFFFFF)
         self._write("JOB_ADDRESS_HI", address >> 32)
         self._write("DOORBELL", 1)
@@ -233,11 +240,16 @@ class Accelerator:
         while True:
             self._clear_interrupts()
             self._waiting()
-            done = self._read("DONE_COUNT") - self._done & 0xFFFFFFFF
+            done = self.done
             if done >= self._submitted:
                 self._done, self._submitted = self._done + done & 0xFFFFFFFF, 0
                 return
             self._wait_interrupt(deadline, f"{done} of {self._submitted} jobs are done")
+
+    @property
+    def done(self) -> int:
+        """Jobs that are done of those submitted since the last `wait` that returned."""
+        return self._read("DONE_COUNT") - self._done & 0xFFFFFFFF
 
     def run(self, job: Job, timeout: float = 60.0) -> dict[str, int]:
         """Submit a job and wait for all; its counters. Raises what `submit` and `wait` raise."""

@@ -45,10 +45,26 @@ def build(engine: str, design: str, params: Params, build_dir: Path) -> Path:
     OutputError
         The folder cannot be written.
     """
+    bench = {"bench.v": bench_verilog(params), "feeder.v": FEEDER.read_text()}
+    return build_bench(engine, design, bench, TOP, build_dir)
+
+
+def build_bench(engine: str, design: str, bench: dict[str, str], top: str, build_dir: Path) -> Path:
+    """Return the executable for a design in a bench; as `build`, which says all else.
+
+    Parameters
+    ----------
+    design
+        Emitted Verilog.
+    bench
+        Texts of the Verilog files around it, by their names.
+    top
+        The bench's top module.
+    """
     tools = find_verilator() if engine == "verilator" else find_icarus()
-    bench = bench_verilog(params)
     control = control_file(design)
-    key = f"{engine}-{digest(design, bench, FEEDER.read_text(), control, tools.versions())}"
+    sources = {**bench, "design.v": design}
+    key = f"{engine}-{digest(design, *bench.values(), control, tools.versions())}"
     target = build_dir / key
     program = target / ("simulation" if engine == "verilator" else "simulation.vvp")
     try:
@@ -63,13 +79,12 @@ def build(engine: str, design: str, params: Params, build_dir: Path) -> Path:
                 if stale.exists():
                     shutil.rmtree(stale)
             work.mkdir()
-            for name, text in {"design.v": design, "bench.v": bench, "control.vlt": control}.items():
+            for name, text in {**sources, "control.vlt": control}.items():
                 (work / name).write_text(text)
-            shutil.copyfile(FEEDER, work / "feeder.v")
             if isinstance(tools, VerilatorTools):
-                _build_verilator(tools, work, work / program.name)
+                _build_verilator(tools, work, work / program.name, top, list(sources))
             else:
-                _build_icarus(tools, work, work / program.name)
+                _build_icarus(tools, work, work / program.name, top, list(sources))
             os.replace(work, target)
     except OSError as e:
         raise OutputError(f"cannot write the simulation build in {str(build_dir)!r}: {e.strerror}") from None
@@ -89,16 +104,16 @@ def control_file(design: str) -> str:
     return "\n".join(["`verilator_config", *kept]) + "\n"
 
 
-def _build_verilator(tools: VerilatorTools, work: Path, program: Path) -> None:
+def _build_verilator(tools: VerilatorTools, work: Path, program: Path, top: str, sources: list[str]) -> None:
     from cocotb_tools import config
 
     libraries, library = cocotb_library("verilator")
     verilate = [
         *(tools.verilator, "--cc", "--exe", "--vpi", "--no-timing", "-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
-        *("--x-assign", "unique", "--x-initial", "unique", "--prefix", "Vtop", "--top-module", TOP, "-o", program.name),
+        *("--x-assign", "unique", "--x-initial", "unique", "--prefix", "Vtop", "--top-module", top, "-o", program.name),
         *("-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -l{library.stem.removeprefix('lib')}"),
         str(Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"),
-        *("control.vlt", "feeder.v", "design.v", "bench.v"),
+        *("control.vlt", *sources),
     ]
     runtime = work.parent / f"verilator-runtime-{digest(tools.versions())}"
     make = [tools.make, "-f", "Vtop.mk", "-j", str(min(4, os.cpu_count() or 1)), *tools.make_settings()]
@@ -129,11 +144,8 @@ def _keep_runtime(objects: Path, runtime: Path) -> None:
         os.replace(work, runtime)
 
 
-def _build_icarus(tools: IcarusTools, work: Path, program: Path) -> None:
-    compile_ = [
-        *(tools.iverilog, "-g2012", "-s", TOP, "-o", program.name),
-        *("feeder.v", "design.v", "bench.v"),
-    ]
+def _build_icarus(tools: IcarusTools, work: Path, program: Path, top: str, sources: list[str]) -> None:
+    compile_ = [tools.iverilog, "-g2012", "-s", top, "-o", program.name, *sources]
     run_tool(compile_, log=work / "build.log", env=None, timeout=_TIMEOUT_S, what="iverilog", cwd=work)
 
 
@@ -143,3 +155,14 @@ def _locked(path: Path) -> Iterator[None]:
     with open(path, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def run_folder(build_dir: Path) -> Iterator[Path]:
+    """A folder for one run, gone afterwards; OutputError where it cannot be made or filled."""
+    try:
+        build_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="run-", dir=build_dir) as name:
+            yield Path(name).resolve()
+    except OSError as e:
+        raise OutputError(f"cannot write in {str(build_dir)!r}: {e.strerror or e}") from None

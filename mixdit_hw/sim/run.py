@@ -1,8 +1,7 @@
 """Runs one GEMM on the generated accelerator in a simulator."""
 
-import contextlib
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from golden import MXTensor
 
-from ..errors import CheckError, OutputError
+from ..errors import CheckError
 from ..params import Params
 from .amaranth import run_amaranth
 from .bench import COUNTERS
+from .build import run_folder
 from .images import make_plan, read_result, write_images
 from .plan import NO_PACE, NO_STALLS, Pace, Playback, Stalls
 from .tools import SIMULATORS
@@ -75,15 +75,9 @@ class Simulator:
             timeout=self.timeout,
         )
 
-    @contextlib.contextmanager
-    def run_folder(self) -> Iterator[Path]:
+    def run_folder(self) -> AbstractContextManager[Path]:
         """A folder for one run, gone afterwards; OutputError where it cannot be made or filled."""
-        try:
-            self.build_dir.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="run-", dir=self.build_dir) as name:
-                yield Path(name).resolve()
-        except OSError as e:
-            raise OutputError(f"cannot write in {str(self.build_dir)!r}: {e.strerror or e}") from None
+        return run_folder(self.build_dir)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,8 +1,9 @@
 """Runs stream images through the emitted Verilog, under cocotb with Verilator or Icarus."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import ToolError
 from ..params import Params
@@ -54,14 +55,7 @@ def run_verilog(
         f"+c_seed={stalls.stream_seed(len(playback.streams))}",
         f"+c_interval={pace.interval('c')}",
     ]
-    env = cocotb_environment(_MODULE, TOP)
-    if engine == "verilator":
-        env["COCOTB_TRUST_INERTIAL_WRITES"] = "1"  # cocotb need not put off its writes to the next time step
-        command = [str(program.resolve()), "+verilator+rand+reset+2", f"+verilator+seed+{stalls.seed}", *plusargs]
-    else:
-        vvp = [find_icarus().vvp, "-n", "-m", str(cocotb_library(engine)[1])]
-        command = [*vvp, str(program.resolve()), *plusargs, "-none"]
-
+    command, env = simulation_command(engine, program, _MODULE, TOP, stalls.seed, plusargs)
     results = folder / "c.bin"
     beat = 4 * result_words(params)
 
@@ -78,12 +72,32 @@ def run_verilog(
         cwd=folder,
         poll=poll,
     )
-    try:
-        outcome = json.loads((folder / "outcome.json").read_text())
-    except FileNotFoundError:
-        raise ToolError(f"the {engine} simulation ended without a result: {_last_line(folder / 'run.log')}") from None
+    outcome = read_outcome(engine, folder)
     check_outcome(outcome, playback)
     return outcome
+
+
+def simulation_command(
+    engine: str, program: Path, module: str, top: str, seed: int, plusargs: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """Command and environment that run the cocotb tests of a module on a built simulation.
+
+    The seed is that of the values that registers have before reset, where the simulator makes them up.
+    """
+    env = cocotb_environment(module, top)
+    if engine == "verilator":
+        env["COCOTB_TRUST_INERTIAL_WRITES"] = "1"  # cocotb need not put off its writes to the next time step
+        return [str(program.resolve()), "+verilator+rand+reset+2", f"+verilator+seed+{seed}", *plusargs], env
+    vvp = [find_icarus().vvp, "-n", "-m", str(cocotb_library(engine)[1])]
+    return [*vvp, str(program.resolve()), *plusargs, "-none"], env
+
+
+def read_outcome(engine: str, folder: Path) -> dict[str, Any]:
+    """What a simulation wrote in ``outcome.json``; ToolError where it did not."""
+    try:
+        return json.loads((folder / "outcome.json").read_text())
+    except FileNotFoundError:
+        raise ToolError(f"the {engine} simulation ended without a result: {_last_line(folder / 'run.log')}") from None
 
 
 def _last_line(log: Path) -> str:
