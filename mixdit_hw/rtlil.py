@@ -41,7 +41,8 @@ def drop_unused_clocking(text: str) -> tuple[str, tuple[str, ...]]:
             if not (port and cell in used_by and port[1] not in used_by[cell]):
                 kept.append(line)
         body = "\n".join(line for line in kept if not line.startswith("wire "))
-        used = tuple(port for port in ("clk", "rst") if re.search(rf"\\{port}(?=\s)", body))
+        inputs = {m[1] for line in kept if (m := _CLOCKING_WIRE.match(line))}
+        used = tuple(port for port in ("clk", "rst") if port in inputs and re.search(rf"\\{port}(?=\s)", body))
         used_by[module_name(lines)] = used
         lines[:] = [line for line in kept if not (m := _CLOCKING_WIRE.match(line)) or m[1] in used]
     return "".join(f"{line}\n" for lines in modules for line in lines), used_by[module_name(modules[0])]

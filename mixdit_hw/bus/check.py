@@ -81,15 +81,7 @@ class JobCheck(wiring.Component):
 
     @property
     def unit_key(self) -> tuple:
-        p = self._params
-        return (
-            ("address", p.address_bits),
-            ("formats", p.formats),
-            ("outliers", p.outlier_depth),
-            ("k", p.k_depth),
-            ("rows", p.tile_rows),
-            ("slots", p.a_slots),
-        )
+        return check_key(self._params)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -323,6 +315,18 @@ class JobCheck(wiring.Component):
                             m.d.sync += [size.eq(size + bytes_of(blocks, code)), segment.eq(segment + 1)]
                             with m.If(segment == MAX_SEGMENTS - 1):
                                 m.next = following
+
+
+def check_key(params: Params) -> tuple:
+    """What the check of a design's jobs depends on."""
+    return (
+        ("address", params.address_bits),
+        ("formats", params.formats),
+        ("outliers", params.outlier_depth),
+        ("k", params.k_depth),
+        ("rows", params.tile_rows),
+        ("slots", params.a_slots),
+    )
 
 
 def _blocks(count: Value) -> Value:

@@ -10,7 +10,7 @@ from golden.formats import BLOCK_SIZE
 from ..job import DESCRIPTOR_BYTES, Fault
 from ..params import Params
 from ..unit import add_unit
-from .check import FAULT_BITS, JobCheck
+from .check import FAULT_BITS, JobCheck, check_key
 from .layouts import ITEM_BYTES, SIZE_BITS, ItemLayout, JobLayout, RunLayout
 
 MASK_WORDS = 4096  # of 16 channels
@@ -108,7 +108,7 @@ class JobControl(wiring.Component):
 
     @property
     def unit_key(self) -> tuple:
-        return *JobCheck(self._params).unit_key, ("queue", self._params.queue_depth)
+        return *check_key(self._params), ("queue", self._params.queue_depth)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -1,7 +1,9 @@
 """The units that can be emitted by themselves."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 
+from ..accelerator import Accelerator
 from ..array.mesh import Array
 from ..codec.convert import Converter
 from ..codec.narrow import NarrowConverter
@@ -12,9 +14,18 @@ from ..params import Params
 from ..top import Core
 from ..unit import Unit
 from ..vector.scale import ScaleBias
+from ..registers import capability_values
+from .contract import numerics_digest
 from .verilog import Design, build_design
 
+
+def accelerator_of(params: Params) -> Accelerator:
+    """The accelerator of a design, with its registers' constants."""
+    return Accelerator(params, capability_values(params, version("mixdit-hw"), numerics_digest()))
+
+
 UNITS: dict[str, Callable[[Params], Unit]] = {
+    "accelerator": accelerator_of,
     "core": Core,
     "array": Array,
     "cluster": cluster_of,

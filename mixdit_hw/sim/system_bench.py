@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..params import Params
 
-TOP = "mixdit_system"
+TOP = "mixdit_system_bench"
 RULES = Path(__file__).with_name("axi_rules.v")
 CSR_ADDRESS_BITS = 12
 

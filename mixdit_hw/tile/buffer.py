@@ -9,29 +9,7 @@ from ..bus.layouts import SIZE_BITS, JobLayout, TileLayout
 from ..params import Params
 from ..shapes import BlockBeatLayout, BlockLayout
 from ..unit import add_unit
-
-W_SLOTS = 2
-
-
-def slots_of(params: Params, side: str) -> int:
-    """Slots of the buffer of that side, ``a`` or ``w``."""
-    return params.a_slots if side == "a" else W_SLOTS
-
-
-def entries_of(params: Params, side: str) -> int:
-    """Entries of a K block in a bank: T of A, 1 of W."""
-    return params.interleave if side == "a" else 1
-
-
-def banks_of(params: Params, side: str) -> int:
-    """Banks of the buffer, one for each row or column of the array."""
-    return params.rows if side == "a" else params.columns
-
-
-def depth_of(params: Params, side: str) -> int:
-    """Entries of a bank."""
-    return slots_of(params, side) * params.k_depth * entries_of(params, side)
-
+from .slots import bank_count, bank_depth, block_entries, check_side, slot_count, slot_entries
 
 class BufferBank(wiring.Component):
     """A memory of one row or column: a write port and a read port.
@@ -98,7 +76,7 @@ class OperandBuffer(wiring.Component):
     A slot of A is free after the tile of its panel with the last columns, one of W after the last panel of the group
     has used it. Where the job is chunked, a tile takes one slot after the other, each once.
 
-    Latency: 3 cycles from the ``filled`` that a tile waits for to its first beat (`latency`), 1 from the tile where its
+    Latency: 2 cycles from the ``filled`` that a tile waits for to its first beat (`latency`), 1 from the tile where its
     slot is full. Throughput: one beat per cycle.
 
     Parameters
@@ -127,13 +105,12 @@ class OperandBuffer(wiring.Component):
     """
 
     unit_name = "operand_buffer"
-    latency = 3
+    latency = 2
 
     def __init__(self, params: Params, side: str) -> None:
-        if side not in ("a", "w"):
-            raise ValueError(f"side must be a or w, not {side!r}")
+        check_side(side)
         self._params, self._side = params, side
-        self._banks, self._depth = banks_of(params, side), depth_of(params, side)
+        self._banks, self._depth = bank_count(params, side), bank_depth(params, side)
         block = BlockLayout(params.magnitude_bits).size
         super().__init__(
             {
@@ -159,24 +136,13 @@ class OperandBuffer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         p, side = self._params, self._side
-        slots, entries = slots_of(p, side), entries_of(p, side)
+        slots, entries = slot_count(p, side), block_entries(p, side)
         job, tile = self.job, self.tile.payload
-
-        # Written a cycle later: the blocks come out of a converter.
-        write, bank = Signal(), Signal.like(self.write_bank)
-        address, block = Signal.like(self.write_address), Signal.like(self.write_block)
-        m.d.sync += [
-            write.eq(self.write),
-            bank.eq(self.write_bank),
-            address.eq(self.write_address),
-            block.eq(self.write_block),
-        ]
 
         # The oldest slot, and how many are full from there on.
         oldest, full = Signal(range(slots)), Signal(range(2 * slots + 1))
         release = Signal(range(slots + 1))
-        filled = Signal()
-        m.d.sync += [filled.eq(self.filled), full.eq(full + filled - release)]
+        m.d.sync += full.eq(full + self.filled - release)
         moved = Signal(range(2 * slots))
         m.d.comb += moved.eq(oldest + release)
         m.d.sync += oldest.eq(Mux(moved >= slots, moved - slots, moved))
@@ -189,7 +155,7 @@ class OperandBuffer(wiring.Component):
         with m.Switch(slot):
             for n in range(slots):
                 with m.Case(n):
-                    m.d.comb += base.eq(n * p.k_depth * entries)
+                    m.d.comb += base.eq(n * slot_entries(p, side))
 
         # Blocks of the tile, of the chunk, entries of the block.
         kb, of_chunk, entry = Signal(SIZE_BITS), Signal(range(p.k_depth)), Signal(range(entries))
@@ -231,9 +197,9 @@ class OperandBuffer(wiring.Component):
         for n in range(self._banks):
             add_unit(m, platform, f"bank_{n}", memory := BufferBank(self._depth, len(self.write_block)))
             m.d.comb += [
-                memory.write.eq(write & (bank == n)),
-                memory.write_address.eq(address),
-                memory.write_block.eq(block),
+                memory.write.eq(self.write & (self.write_bank == n)),
+                memory.write_address.eq(self.write_address),
+                memory.write_block.eq(self.write_block),
                 memory.read.eq(advance),
                 memory.read_address.eq(read_address),
             ]

@@ -9,6 +9,12 @@ from ..arith.fp32_multiply import FP32Multiply
 from ..arith.register import register
 
 BF16_BITS = 16
+_MULTIPLIER_LATENCY = {4: 6, 8: 9}  # by that of the adder
+
+
+def scale_latency(loop_latency: int) -> int:
+    """Cycles of `ScaleBias`: of multiplier, adder and rounding."""
+    return _MULTIPLIER_LATENCY[loop_latency] + loop_latency + 1
 
 
 class ScaleBias(wiring.Component):
@@ -44,23 +50,24 @@ class ScaleBias(wiring.Component):
     unit_name = "scale_bias"
 
     def __init__(self, loop_latency: int = 4) -> None:
-        self._adder = FP32Add(loop_latency)
-        self._multiplier = FP32Multiply(6 if loop_latency == 4 else 9)
+        if loop_latency not in _MULTIPLIER_LATENCY:
+            raise ValueError(f"loop_latency must be 4 or 8, not {loop_latency}")
+        self._loop_latency = loop_latency
         super().__init__({name: In(32) for name in ("acc", "scale", "bias")} | {"y": Out(32), "bf16": Out(BF16_BITS)})
 
     @property
     def unit_key(self) -> tuple:
-        return (("loop", self._adder.latency),)
+        return (("loop", self._loop_latency),)
 
     @property
     def latency(self) -> int:
         """Cycles from ``acc`` to ``y``."""
-        return self._multiplier.latency + self._adder.latency + 1
+        return scale_latency(self._loop_latency)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.multiplier = multiplier = self._multiplier
-        m.submodules.adder = adder = self._adder
+        m.submodules.multiplier = multiplier = FP32Multiply(_MULTIPLIER_LATENCY[self._loop_latency])
+        m.submodules.adder = adder = FP32Add(self._loop_latency)
         late = register(m, self.bias, "bias_late", multiplier.latency)
         subnormal = ~late[23:31].any()
         m.d.comb += [

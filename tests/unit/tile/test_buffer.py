@@ -8,7 +8,8 @@ import pytest
 from mixdit_hw.bus.layouts import JobLayout, TileLayout
 from mixdit_hw.params import Params
 from mixdit_hw.shapes import BlockLayout
-from mixdit_hw.tile.buffer import OperandBuffer, banks_of, depth_of, entries_of, slots_of
+from mixdit_hw.tile.buffer import OperandBuffer
+from mixdit_hw.tile.slots import bank_count, bank_depth, block_entries, slot_count, slot_entries
 from tests.support.blocks import join
 from tests.support.clocked import Clocked
 from tests.support.streams import pattern, to_bits
@@ -39,7 +40,7 @@ class Product:
         formats = [rng.randrange(3) for _ in range(4)]
         self.job = {"m": m, "n": n, "ends": ends, f"{side}_formats": formats, "chunked": chunked, "group": group}
         self.tiles = expected_tiles(params, m, n, group)
-        entries, banks = entries_of(params, side), banks_of(params, side)
+        entries, banks = block_entries(params, side), bank_count(params, side)
         bits = BlockLayout(params.magnitude_bits).size
 
         def content(blocks: int) -> dict[tuple[int, int], int]:
@@ -82,7 +83,7 @@ def test_products(params, side, seed):
     rng = random.Random(seed)
     bench = Clocked(OperandBuffer(params, side))
     layout, tile_layout = JobLayout(params), TileLayout()
-    per_slot, slots = params.k_depth * entries_of(params, side), slots_of(params, side)
+    per_slot, slots = slot_entries(params, side), slot_count(params, side)
     wanted: list[int] = []
     history: list[dict[str, int]] = []
 
@@ -131,11 +132,11 @@ def test_products(params, side, seed):
     out = bench.run(recorded(), ["o.valid", "o.payload", "tile.ready", "free"])
     offers = zip(history, out["o.valid"], out["o.payload"], strict=True)
     assert [payload for row, valid, payload in offers if valid and row.get("o.ready")] == wanted
-    assert depth_of(params, side) == slots * per_slot
+    assert bank_depth(params, side) == slots * per_slot
 
 
 def test_full_rate():
-    """A full slot leaves beat by beat in every cycle, 3 cycles after it was told to be there."""
+    """A full slot leaves beat by beat in every cycle, 2 cycles after it was told to be there."""
     params = DESIGNS["2x2"]
     bench = Clocked(OperandBuffer(params, "a"))
     job = to_bits(JobLayout(params), {"m": 8, "n": 8, "ends": [3] * 4, "group": 2})
@@ -143,7 +144,7 @@ def test_full_rate():
     common = {"job": job, "tile.valid": 1, "tile.payload": tile, "o.ready": 1}
     rows = [{"start": 1, "job": job}, common, common | {"filled": 1}, *[common] * (3 * 12 + 4)]
     out = bench.run(rows, ["o.valid", "tile.ready"])
-    assert out["o.valid"] == [0] * 5 + [1] * (3 * 12 + 2)
+    assert out["o.valid"] == [0] * 4 + [1] * (3 * 12 + 3)
     assert out["o.valid"].index(1) == 2 + OperandBuffer.latency
     assert sum(out["tile.ready"]) == 3
 
