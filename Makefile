@@ -13,7 +13,7 @@ help:
 	@echo "make test     all tests"
 	@echo "make verify   all tests and the long ones (nightly)"
 	@echo "make lint     ruff and pyright"
-	@echo "make rtl      regenerate rtl/"
+	@echo "make rtl      regenerate rtl/ and docs/registers.md"
 	@echo "make bench    the figures of the README"
 
 setup:

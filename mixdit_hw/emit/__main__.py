@@ -1,29 +1,35 @@
-"""``python -m mixdit_hw.emit --refresh`` regenerates the designs that are kept in ``rtl/``."""
+"""``python -m mixdit_hw.emit --refresh`` regenerates the designs kept in ``rtl/`` and the page of registers."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from ..errors import MixditError
+from ..files import write_text
 from ..presets import get_preset
 from .files import generate
+from .registers import PAGE, markdown_page
 
 KEPT = ("tiny", "small")  # presets whose Verilog is in rtl/
 
 
 def refresh(root: Path) -> list[Path]:
-    """Write ``rtl/<preset>/`` below that folder for each kept preset, and return the files' paths."""
-    return [path for preset in KEPT for path in generate(get_preset(preset), root / "rtl" / preset)]
+    """Write ``rtl/<preset>/`` below that folder for each kept preset, and `PAGE`; return the files' paths."""
+    write_text(root / PAGE, markdown_page())
+    return [root / PAGE, *(path for preset in KEPT for path in generate(get_preset(preset), root / "rtl" / preset))]
 
 
 def main() -> int:
     """Run the command line and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m mixdit_hw.emit", description=__doc__)
-    parser.add_argument("--refresh", action="store_true", required=True, help="write rtl/<preset>/ below the root")
+    parser.add_argument(
+        "--refresh", action="store_true", required=True, help=f"write rtl/<preset>/ and {PAGE} below the root"
+    )
     parser.add_argument("--root", type=Path, default=Path(), help="folder of the project (default: the current one)")
     args = parser.parse_args()
-    if not (args.root / "rtl").is_dir():
-        parser.error(f"{args.root}: has no folder rtl")
+    for folder in ("rtl", "docs"):
+        if not (args.root / folder).is_dir():
+            parser.error(f"{args.root}: has no folder {folder}")
     try:
         for path in refresh(args.root):
             print(path)
