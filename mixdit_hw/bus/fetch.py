@@ -57,8 +57,8 @@ class Fetcher(wiring.Component):
     item's first unit to the bottom.
 
     Latency: 2 cycles from a run's acceptance to its first burst, and 5 from a run's last beat to its last item
-    (`latency`), one more where the item is longer than the window. Throughput: one burst per cycle; one beat per cycle;
-    one item per cycle as far as the beats suffice, but two cycles for items longer than the window.
+    (`latency`), or 4 where the item ends in the beat after a full window. Throughput: one burst per cycle; one beat per
+    cycle; one item per cycle as far as the beats suffice, but items longer than the window take two cycles.
 
     Parameters
     ----------
@@ -199,8 +199,7 @@ class Fetcher(wiring.Component):
         offset = Signal(range(units), reset_less=True)
         slot, write_slot = Signal(range(slots)), Signal(range(slots))
         total, touched = Signal(range(units + window_units)), Signal(range(slots + 2))
-        used, freed = Signal.like(touched), Signal.like(level)
-        drop, move = Signal(), Signal()
+        used, move = Signal.like(touched), Signal()
         unit_bits = units.bit_length() - 1
         m.d.comb += [
             total.eq(offset + count),
@@ -209,12 +208,11 @@ class Fetcher(wiring.Component):
                 active & (~self.o.valid | self.o.ready) & ((touched <= level) | ((level == slots) & following_valid))
             ),
             used.eq(Mux(go, Mux(ends_run, touched, total >> unit_bits), 0)),
-            drop.eq(used == slots + 1),
-            freed.eq(Mux(drop, slots, used)),
-            move.eq(following_valid & ~drop & ((level != slots) | (used != 0))),
-            beat.ready.eq(~following_valid | move | drop),
+            move.eq(following_valid & ((level != slots) | (used != 0))),
+            beat.ready.eq(~following_valid | move),
         ]
-        m.d.sync += [level.eq(level - freed + move), write_slot.eq(write_slot + move)]
+        # A run that ends in the beat after a full window uses that beat as well, though it comes to its slot only now.
+        m.d.sync += [level.eq(level - used + move), write_slot.eq(write_slot + move), slot.eq(slot + used)]
         with m.If(beat.ready):
             m.d.sync += [following_valid.eq(beat.valid), following.eq(beat.payload)]
         for s in range(slots):
@@ -224,7 +222,6 @@ class Fetcher(wiring.Component):
             m.d.sync += offset.eq(extent.payload.offset)
         with m.Elif(go):
             m.d.sync += offset.eq(total)
-        m.d.sync += slot.eq(slot + freed)
 
         # One rotation of the window.
         lanes: list[Value] = []

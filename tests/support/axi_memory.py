@@ -236,15 +236,19 @@ class Drain:
     names = ("valid", "payload")
 
     def __init__(self, backpressure: str = "always", seed: int = 0) -> None:
-        self._willing = pattern(backpressure, seed)
+        self._pattern = pattern(backpressure, seed)
         self._stalled: int | None = None
         self._now = -1
         self._ready = 0
         self.items: list[int] = []
         self.cycles: list[int] = []
 
+    def willing(self) -> bool:
+        """Whether an item is taken in the next cycle."""
+        return next(self._pattern)
+
     def inputs(self) -> dict[str, int]:
-        self._ready = int(next(self._willing))
+        self._ready = int(self.willing())
         return {"ready": self._ready}
 
     def clock(self, signals: Mapping[str, int]) -> None:

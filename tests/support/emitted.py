@@ -16,6 +16,7 @@ from mixdit_hw.emit.verilog import Design
 from mixdit_hw.ports import Port
 from mixdit_hw.sim.bench import FEEDER
 from mixdit_hw.sim.tools import find_icarus, find_verilator
+from tests.support.simulation import need_engine
 
 SETTLE_CYCLES = 64  # watched after the last result, for results that nobody asked for
 PATIENCE_CYCLES = 5000  # without any transfer
@@ -139,6 +140,17 @@ class EmittedUnit:
         )
         assert result.returncode == 0, (result.stdout + result.stderr)[-2000:]
         return result.stdout
+
+
+def lint(folder: Path, name: str) -> str:
+    """What Verilator's lint says of a design in a folder, with its waivers."""
+    need_engine("verilator")
+    tools = find_verilator()
+    command = [tools.verilator, "--lint-only", "-Wall", "--quiet", "--top-module", name, f"{name}.vlt", f"{name}.v"]
+    result = subprocess.run(
+        command, cwd=folder, env=tools.environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+    return result.stdout + result.stderr + (f"status {result.returncode}" if result.returncode else "")
 
 
 def _bench(design: Design, streams: Mapping[str, list[Port]], flags: Sequence[str]) -> str:

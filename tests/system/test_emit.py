@@ -23,10 +23,9 @@ from mixdit_hw.params import Params
 from mixdit_hw.presets import get_preset
 from mixdit_hw.shapes import BlockLayout, ElementLayout
 from mixdit_hw.sim.images import containers
-from mixdit_hw.sim.tools import find_verilator
 from mixdit_hw.tile.counters import STEP_EVENTS
 from mixdit_hw.top import Core
-from tests.support.simulation import need_engine
+from tests.support.emitted import lint
 
 TINY = get_preset("tiny")
 design = cache(design_of)
@@ -35,17 +34,6 @@ design = cache(design_of)
 @cache
 def tiny_text() -> str:
     return emit_verilog(TINY)
-
-
-def lint(folder: Path, name: str) -> str:
-    """What Verilator's lint says of a design in a folder, with its waivers."""
-    need_engine("verilator")
-    tools = find_verilator()
-    command = [tools.verilator, "--lint-only", "-Wall", "--quiet", "--top-module", name, f"{name}.vlt", f"{name}.v"]
-    result = subprocess.run(
-        command, cwd=folder, env=tools.environment(), capture_output=True, text=True, check=False, timeout=120
-    )
-    return result.stdout + result.stderr + (f"status {result.returncode}" if result.returncode else "")
 
 
 @pytest.mark.parametrize(

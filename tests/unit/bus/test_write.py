@@ -204,7 +204,10 @@ def test_halt(width, seed):
     quiet = out["idle"].index(1, start)
     assert all(out["idle"][quiet:])
     assert not any(out["axi.awvalid"][quiet:] + out["axi.wvalid"][quiet:])
-    # No address that was not on the bus by then.
+    # No address comes that was not on the bus by then.
+    offers = list(zip(out["axi.awvalid"], out["axi.awaddr"], strict=True))[start + 1 :]
+    assert len({address for valid, address in offers if valid}) <= 1
+    assert [valid for valid, _ in offers] == sorted((valid for valid, _ in offers), reverse=True)
     bursts = [burst for piece in pieces for burst in piece.bursts(width)]
     assert memory.bursts == bursts[: len(memory.bursts)]
     # Whole bursts have been written, and nothing else.
