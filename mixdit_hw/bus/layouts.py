@@ -17,7 +17,7 @@ class RunLayout(data.StructLayout):
     address
         Byte address of the first one, even.
     bytes : 19
-        How many, at least 1.
+        How many, an even number.
     item : 7
         Bytes that are handed on at a time: an even number from 2 to 64.
     """
