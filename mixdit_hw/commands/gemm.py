@@ -9,9 +9,10 @@ import golden
 from golden import MXTensor
 
 from .. import options, progress
+from ..errors import CheckError
 from ..files import check_output, read_npy, write_npy
 from ..nonfinite import warn_nonfinite
-from ..params import Params
+from ..params import ROUNDINGS, Params
 from ..sim.tools import ENGINES
 
 
@@ -33,6 +34,11 @@ from ..sim.tools import ENGINES
     help="The NumPy model alone, or a simulator whose result is compared with it.",
 )
 @click.option(
+    "--system",
+    is_flag=True,
+    help="Simulate the whole accelerator: the product is a job in memory, and A is converted by the hardware.",
+)
+@click.option(
     "--build-dir",
     type=options.OUTPUT,
     default="sim_build",
@@ -51,6 +57,7 @@ def command(
     outlier_w_format: str | None,
     conversion: dict[str, str],
     engine: str,
+    system: bool,
     build_dir: Path,
     params: Params,
     design_name: str,
@@ -63,6 +70,8 @@ def command(
     """
     if outlier_w_format is not None and outliers is None:
         raise click.UsageError("--outlier-w-format needs --outliers")
+    if system:
+        _check_system(engine, conversion, params, design_name)
     x, y = _read_operands(a, w)
     check_output(output)
     for source in (a, w):
@@ -91,10 +100,24 @@ def command(
     (m, k), n = x.shape, y.shape[1]
     click.echo(f"{'C = A @ W':<12}{m} x {k} x {n}; A {_describe(stored_a)}; W {_describe(stored_w)}")
     result = golden.gemm(stored_a, stored_w)
-    if engine != "golden":
+    if system:
+        result = _simulate_system(
+            x, stored_w, channels, a_format, conversion, result, engine, build_dir, params, design_name
+        )
+    elif engine != "golden":
         result = _simulate(stored_a, stored_w, result, engine, build_dir, params, design_name)
     write_npy(output, result)
     click.echo(f"{'wrote':<12}{output}")
+
+
+def _check_system(engine: str, conversion: dict[str, str], params: Params, design_name: str) -> None:
+    """UsageError where the whole accelerator cannot be simulated so."""
+    if engine not in ("verilator", "icarus"):
+        raise click.UsageError(f"--system needs --engine verilator or icarus, not {engine}")
+    for name, chosen in conversion.items():
+        designed = getattr(params, name)
+        if designed not in ("runtime", chosen):
+            raise click.UsageError(f"--system needs --{name} {designed}, as the design ({design_name}) has it")
 
 
 def _read_operands(a: Path, w: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -123,6 +146,42 @@ def _simulate(
     equal = require_equal(a, w, run.result, expected, simulator)
     click.echo(f"{'equal':<12}{equal:,} of {expected.size:,} elements, bit for bit, to golden")
     return run.result
+
+
+def _simulate_system(
+    x: np.ndarray,
+    w: MXTensor,
+    channels: np.ndarray,
+    a_format: str,
+    conversion: dict[str, str],
+    expected: np.ndarray,
+    engine: str,
+    build_dir: Path,
+    params: Params,
+    design_name: str,
+) -> np.ndarray:
+    """The accelerator's result, told and found equal to golden's."""
+    from ..emit import emit_verilog
+    from ..sim.compare import compare
+    from ..sim.system import System, simulate_product
+
+    size = f"{params.rows} x {params.columns} engines, T = {params.interleave}, {params.axi_width}-bit bus"
+    click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
+    system = System(engine=engine, params=params, design=emit_verilog(params, "accelerator"), build_dir=build_dir)
+    rounding = ROUNDINGS.index(conversion["rounding"])
+    try:
+        result, run = simulate_product(system, x, w, a_format=a_format, channels=channels, rounding=rounding)
+    except ValueError as e:
+        raise click.UsageError(f"--system: {e}") from None
+    counters = run.counters[0]
+    click.echo(f"{'cycles':<12}{counters['job_cycles']:,} of the job; {run.cycles:,} in {run.seconds:.2f} s")
+    beats = f"{counters['read_beats']:,} read, {counters['write_beats']:,} written"
+    click.echo(f"{'bus beats':<12}{beats}")
+    difference = compare(result, expected)
+    if difference is not None:
+        raise CheckError(str(difference))
+    click.echo(f"{'equal':<12}{expected.size:,} of {expected.size:,} elements, bit for bit, to golden")
+    return result
 
 
 def _describe(t: MXTensor) -> str:

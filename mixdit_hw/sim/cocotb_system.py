@@ -38,6 +38,7 @@ PERIOD = 2  # steps of a clock cycle
 RESET_CYCLES = 4
 _BURSTS = 64  # that a channel of addresses takes before it waits for data
 _BEATS = 16
+_UNKNOWN_IS_0 = str.maketrans("XZUW-", "00000")
 
 
 class Hang(CheckError):
@@ -96,21 +97,29 @@ class SimTransport:
 
     @resume
     async def _wait(self, cycles: int) -> bool:
-        left = self._limit - cycles_so_far()
-        if left <= 0:
-            raise Hang(f"the accelerator was not done after {self._limit} cycles")
+        left = self._left()
         if not int(self._dut.irq.value):
             await First(RisingEdge(self._dut.irq), Timer(PERIOD * max(1, min(cycles, left)), "step"))
-        return bool(int(self._dut.irq.value))
+        high = bool(int(self._dut.irq.value))
+        if not high:
+            self._left()
+        return high
 
     async def _within(self, transfer: Any, what: str) -> Any:
         """The answer to a transfer, which must come in time."""
+        left = self._left()
         task = cocotb.start_soon(transfer)
-        left = max(1, self._limit - cycles_so_far())
         await First(task, Timer(PERIOD * left, "step"))
         if not task.done():
             raise Hang(f"the {what} had no answer after {self._limit} cycles")
         return task.result()
+
+    def _left(self) -> int:
+        """Cycles that are left."""
+        left = self._limit - cycles_so_far()
+        if left <= 0:
+            raise Hang(f"the accelerator was not done after {self._limit} cycles")
+        return left
 
 
 class ReadMemory(AxiSlaveRead):
@@ -200,7 +209,11 @@ class WriteMemory(AxiSlaveWrite):
 
 def resolved(value: Any) -> int:
     """A bus as a number; unknown bits, which only bytes without a strobe may have, are 0."""
-    return int(value) if value.is_resolvable else int(str(value).translate(str.maketrans("XZUW-", "00000")), 2)
+    text = str(value)
+    try:
+        return int(text, 2)
+    except ValueError:
+        return int(text.translate(_UNKNOWN_IS_0), 2)
 
 
 def runs_of(strobe: int) -> Iterator[tuple[int, int]]:
@@ -246,7 +259,7 @@ async def system(dut: Any) -> None:
     Clock(dut.aclk, PERIOD, unit="step", impl="gpi").start()
     await ClockCycles(dut.aclk, RESET_CYCLES)
     dut.aresetn.value = 1
-    start, first = time.perf_counter(), cycles_so_far()
+    start = time.perf_counter()
 
     bus = AxiBus.from_prefix(dut, "m_axi")
     read = ReadMemory(bus.read, dut.aclk, memory, plan)
@@ -279,10 +292,12 @@ async def system(dut: Any) -> None:
         outcome["fault"] = [e.name, e.code, e.tag]
     except MixditError as e:
         outcome["error"] = str(e)
+    except Exception as e:
+        outcome["failed"] = f"{type(e).__name__}: {e}"
     await ClockCycles(dut.aclk, plan["settle"])
     outcome["flags"] = [name for name in FLAGS if str(getattr(dut, name).value) != "0"]
     outcome["problems"] = write.problems[:1]
-    outcome["cycles"] = cycles_so_far() - first
+    outcome["cycles"] = int(dut.cycles.value)
     outcome["seconds"] = time.perf_counter() - start
     Path("result.bin").write_bytes(memory.data)
     partial = Path("outcome.partial")

@@ -6,9 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import CheckError, JobFault
-from ..host import Accelerator, Transport
-from ..job import Fault
+import numpy as np
+
+from golden import MXTensor
+
+from ..errors import CheckError, JobFault, ToolError
+from ..host import ALIGNMENT, Accelerator, Arena, Transport, gemm_job
+from ..job import DESCRIPTOR_BYTES, Fault
 from ..params import Params
 from .build import build_bench, run_folder
 from .memory import Memory
@@ -190,10 +194,10 @@ def simulate_program(
         )
         outcome = read_outcome(system.engine, folder)
         memory.data[:] = (folder / "result.bin").read_bytes()
-    if outcome["flags"]:
-        raise CheckError(
-            "the accelerator broke the rules of its buses: " + "; ".join(FLAGS[f] for f in outcome["flags"])
-        )
+    if broken := [FLAGS[name] for name in outcome["flags"]] + outcome["problems"]:
+        raise CheckError("the accelerator broke the rules of its buses: " + "; ".join(broken))
+    if "failed" in outcome:
+        raise ToolError(f"the program failed: {outcome['failed']}")
     if "fault" in outcome:
         raise JobFault(*outcome["fault"])
     if "error" in outcome:
@@ -276,3 +280,57 @@ def run_jobs(transport: HostTransport, arguments: dict[str, Any]) -> dict[str, A
             done = accelerator.done
         return {"faults": [0] * done + [e.code], "counters": counters}
     return {"faults": [0] * done, "counters": counters}
+
+
+def simulate_product(
+    system: System,
+    x: np.ndarray,
+    w: MXTensor,
+    *,
+    a_format: str,
+    channels: Sequence[int] | np.ndarray = (),
+    rounding: int = 0,
+    poll: Callable[[], None] | None = None,
+) -> tuple[np.ndarray, JobsRun]:
+    """Multiply A and W as one job: A is converted by the accelerator, W was converted before.
+
+    Parameters
+    ----------
+    x
+        A, float32 (M, K).
+    w
+        W, with the rows of outliers repeated, as `golden.repeat_outliers` makes it.
+    a_format
+        Of A's channels.
+    channels
+        Outliers, which are kept in MX9.
+    rounding
+        Code, where the design chooses at run time.
+
+    Returns
+    -------
+    tuple
+        C, float32 (M, N), and how the job went.
+
+    Raises
+    ------
+    ValueError
+        The operands do not fit each other or a job.
+    JobFault
+        The accelerator does not take the job.
+    CheckError, ToolError, OutputError
+        As `simulate_program`.
+    """
+    (m, k), n = x.shape, w.shape[1]
+    sizes = (x.nbytes, w.pack().nbytes, 4 * m * n, k, DESCRIPTOR_BYTES)
+    memory = Memory(bytes(sum(sizes) + len(sizes) * ALIGNMENT))
+    arena = Arena(memory, memory.base, len(memory))
+    a, stored_w, c = arena.store(x), arena.store_mx(w), arena.result(m, n)
+    mask = arena.store_mask(channels, k) if len(channels) else 0
+    job = gemm_job(
+        a, stored_w, c, a_format=a_format, outliers=len(channels), mask_address=mask, rounding=rounding, tag=1
+    )
+    run = simulate_jobs(system, memory, [arena.store_bytes(job.pack())], poll=poll)
+    if run.faults[-1] is not Fault.NONE:
+        raise JobFault(run.faults[-1].name, run.faults[-1], job.tag)
+    return arena.load(c), run

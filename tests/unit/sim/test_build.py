@@ -72,7 +72,7 @@ def test_killed_build_leaves_nothing_that_counts(tmp_path: Path, monkeypatch: py
     need_engine("icarus")
     real = unit._build_icarus
 
-    def killed(tools: object, work: Path, program: Path) -> None:
+    def killed(tools: object, work: Path, program: Path, *_: object) -> None:
         program.write_text("half")
         raise KeyboardInterrupt
 
