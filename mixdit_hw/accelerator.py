@@ -27,7 +27,6 @@ from .vector.output import OutputStage
 
 TILE_DEPTH = 4  # tiles that wait for each of those who want to know of them
 CONTROL_DEPTH = 16  # beats of the reader of descriptors, masks, scale and bias
-BUS_COUNTERS = ("read_beats", "read_wait", "write_beats", "write_wait")
 
 
 class System(wiring.Component):
@@ -218,22 +217,26 @@ class System(wiring.Component):
             bank.job_tag.eq(control.tag),
             bank.fault.eq(fault),
             bank.fault_tag.eq(fault_tag),
-            bank.irq_status_set.eq(
-                Cat(control.job_interrupt, control.empty, control.failed, control.dropped)
-            ),
+            bank.irq_status_set.eq(Cat(control.job_interrupt, control.empty, control.failed, control.dropped)),
         ]
         m.d.sync += self.irq.eq((bank.irq_status & bank.irq_enable).any())
 
     def _counters(self, m: Module, bank: CsrBank, control: JobControl, core: Core, arbiter, writer) -> None:
         """What the job at work has taken so far; shown when it has ended."""
-        events = dict(zip(BUS_COUNTERS, (arbiter.beat, arbiter.wait, writer.beat, writer.wait), strict=True))
-        counts = {"job_cycles": Signal(COUNTER_BITS), **{name: Signal(COUNTER_BITS) for name in BUS_COUNTERS}}
+        events = {
+            "job_cycles": 1,
+            "read_beats": arbiter.beat,
+            "read_wait": arbiter.wait,
+            "write_beats": writer.beat,
+            "write_wait": writer.wait,
+        }
+        counts = {name: Signal(COUNTER_BITS, name=name) for name in events}
         ended = control.ended | control.failed
         for name, count in counts.items():
             with m.If(~control.active):
                 m.d.sync += count.eq(0)
             with m.Else():
-                m.d.sync += count.eq(count + events.get(name, 1))
+                m.d.sync += count.eq(count + events[name])
         shown = counts | {"cycles": core.cycles} | {name: getattr(core, name) for name in STEP_EVENTS}
         for name, count in shown.items():
             last = Signal(COUNTER_BITS, name=f"last_{name}")

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from itertools import groupby
 from typing import Protocol
 
@@ -28,50 +29,18 @@ from .emit.contract import numerics_digest
 from .errors import DeviceError, JobFault
 from .footprint import result_runs
 from .job import DESCRIPTOR_BYTES, MAX_SEGMENTS, MAX_SIZE, Data, Fault, Job, Operand, Segment, blocks_of
+from .registers import IDENTITY, REGISTERS, version_word
 
-ID = 0x4D584454
-VERSION = 1
 ALIGNMENT = 64  # bytes, of all that an arena gives out
 
-# Byte offsets of the registers.
-OFFSETS = {
-    "ID": 0x000,
-    "VERSION": 0x004,
-    "CAP_ARRAY": 0x008,
-    "CAP_BUS": 0x00C,
-    "CAP_BUFFERS": 0x010,
-    "CAP_OUTLIERS": 0x014,
-    **{f"DIGEST{i}": 0x020 + 4 * i for i in range(8)},
-    "CONTROL": 0x040,
-    "STATUS": 0x044,
-    "JOB_ADDRESS_LO": 0x048,
-    "JOB_ADDRESS_HI": 0x04C,
-    "DOORBELL": 0x050,
-    "DONE_COUNT": 0x054,
-    "FAULT_COUNT": 0x058,
-    "JOB_TAG": 0x05C,
-    "IRQ_STATUS": 0x060,
-    "IRQ_ENABLE": 0x064,
-    "FAULT": 0x068,
-    "FAULT_TAG": 0x06C,
-    "FAULT_CLEAR": 0x070,
-    "WINDOW_BASE_LO": 0x080,
-    "WINDOW_BASE_HI": 0x084,
-    "WINDOW_LAST_LO": 0x088,
-    "WINDOW_LAST_HI": 0x08C,
-}
+# Byte offsets of the registers, and of the counters of the job that ended last.
+OFFSETS = {name: register.offset for name, register in REGISTERS.items()}
 COUNTERS = {
-    "job_cycles": 0x0C0,
-    "cycles": 0x0C4,
-    "passes": 0x0C8,
-    "wait_a": 0x0CC,
-    "wait_w": 0x0D0,
-    "wait_result": 0x0D4,
-    "wait_drain": 0x0D8,
-    "read_beats": 0x0DC,
-    "read_wait": 0x0E0,
-    "write_beats": 0x0E4,
-    "write_wait": 0x0E8,
+    name: OFFSETS[name.upper()]
+    for name in (
+        *("job_cycles", "cycles", "passes", "wait_a", "wait_w", "wait_result", "wait_drain"),
+        *("read_beats", "read_wait", "write_beats", "write_wait"),
+    )
 }
 ABORT, FLUSH = 1, 2  # bits of CONTROL
 IRQ_JOB, IRQ_EMPTY, IRQ_FAULT, IRQ_DROPPED = 1, 2, 4, 8
@@ -168,8 +137,8 @@ class Accelerator:
     ) -> None:
         self._transport = transport
         self._clock = clock
-        self._check("ID", ID)
-        self._check("VERSION", VERSION)
+        self._check("ID", IDENTITY)
+        self._check("VERSION", version_word(version("mixdit-hw")))
         digest = b"".join(struct.pack("<I", self._read(f"DIGEST{i}")) for i in range(8)).hex()
         if digest != numerics_digest():
             raise DeviceError(f"the accelerator's numerics must be {numerics_digest()[:16]}..., not {digest[:16]}...")

@@ -357,7 +357,7 @@ def capability_values(params: Params, version: str, digest: str) -> dict[str, in
     """
     return {
         "ID": IDENTITY,
-        "VERSION": _version_word(version),
+        "VERSION": version_word(version),
         "CAP_ARRAY": REGISTERS["CAP_ARRAY"].pack(
             rows=params.rows, columns=params.columns, interleave=params.interleave, drain=params.drain
         ),
@@ -376,7 +376,8 @@ def capability_values(params: Params, version: str, digest: str) -> dict[str, in
     }
 
 
-def _version_word(version: str) -> int:
+def version_word(version: str) -> int:
+    """The value of VERSION; ValueError where the package's version does not begin with three numbers."""
     numbers = _VERSION.match(version)
     if numbers is None:
         raise ValueError(f"version must begin with three numbers, not be {version!r}")

@@ -123,7 +123,7 @@ class FP32Multiply(wiring.Component):
         else:
             # In segments, each plus 1 where round_up comes through all those below it.
             ends = (0, 8, 16, FRACTION_BITS, len(word))
-            carries = Cat(s.round_up & word[:end].all() for end in ends[:-1])
+            carries = Cat(s.round_up, *(s.round_up & word[:end].all() for end in ends[1:-1]))
             rest = {name: getattr(s, name) for name in ("finite", "infinite", "sign", "nan")}
             s = cut(m, "_carries", word=word, carries=carries, **rest)
             rounded = Cat(

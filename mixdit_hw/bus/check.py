@@ -26,9 +26,9 @@ def bytes_of(blocks: Value, code: Value) -> Value:
 class JobCheck(wiring.Component):
     """Check a descriptor (`mixdit_hw.job`), and derive what the units need to know of the job.
 
-    The rules are those of `mixdit_hw.sim.job_model`; of the faults that apply, the one with the lowest code is told. The
-    mask's channels are counted elsewhere, when it is read. Sizes, types, formats and alignment are looked at in
-    one cycle; then, region by region, the last address is found by shifts and additions.
+    The rules are those of `mixdit_hw.sim.job_model`; of the faults that apply, the one with the lowest code is told.
+    The mask's channels are counted elsewhere, when it is read. Sizes, types, formats and alignment are looked at in one
+    cycle; then, region by region, the last address is found by shifts and additions.
 
     Latency: about 25 cycles a region, up to 150, and for MX results a cycle for each head in a row of C.
 
@@ -113,11 +113,10 @@ class JobCheck(wiring.Component):
         m.d.comb += end.eq(address + extent + size - 1)
 
         with m.FSM():
-            with m.State("IDLE"):
-                with m.If(self.start):
-                    m.d.sync += [flag.eq(wrong.get(fault, 0)) for fault, flag in found.items()]
-                    m.d.sync += region.eq(0)
-                    m.next = "CHOOSE"
+            with m.State("IDLE"), m.If(self.start):
+                m.d.sync += [flag.eq(wrong.get(fault, 0)) for fault, flag in found.items()]
+                m.d.sync += region.eq(0)
+                m.next = "CHOOSE"
             with m.State("CHOOSE"):
                 m.d.sync += [size.eq(0), extent.eq(0), step.eq(SIZE_BITS - 1), segment.eq(0)]
                 m.next = "NEXT"

@@ -2,7 +2,6 @@
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from golden.formats import BLOCK_SIZE
@@ -264,7 +263,7 @@ class JobControl(wiring.Component):
                     self.ended.eq(self.fault == 0),
                     self.failed.eq(self.fault != 0),
                     self.job_interrupt.eq(self.ended & check.interrupt),
-                    self.empty.eq(self.waiting == 0),
+                    self.empty.eq(self.ended & (self.waiting == 0)),
                 ]
                 m.next = "IDLE"
             idle = fsm.ongoing("IDLE")

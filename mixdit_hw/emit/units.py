@@ -11,10 +11,10 @@ from ..codec.split import OutlierSplit
 from ..dot.cluster import cluster_of, engine_of
 from ..errors import InputError
 from ..params import Params
+from ..registers import capability_values
 from ..top import Core
 from ..unit import Unit
 from ..vector.scale import ScaleBias
-from ..registers import capability_values
 from .contract import numerics_digest
 from .verilog import Design, build_design
 

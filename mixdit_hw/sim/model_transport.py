@@ -1,22 +1,22 @@
 """An accelerator in Python: the registers in front of the golden model of jobs, to write drivers against."""
 
 from collections import deque
+from importlib.metadata import version
 
 from ..emit.contract import numerics_digest
 from ..host import (
     ABORT,
     FLUSH,
-    ID,
     IRQ_DROPPED,
     IRQ_EMPTY,
     IRQ_FAULT,
     IRQ_JOB,
     OFFSETS,
-    VERSION,
 )
 from ..job import DESCRIPTOR_BYTES, Fault
 from ..params import Params
-from .job_model import most_outliers, raw_fields, run_job_at, whole_window
+from ..registers import capability_values
+from .job_model import raw_fields, run_job_at, whole_window
 from .memory import Memory
 
 _WRITABLE = ("JOB_ADDRESS_LO", "JOB_ADDRESS_HI", "IRQ_ENABLE")
@@ -128,19 +128,4 @@ class ModelTransport:
         return self._registers[f"{name}_LO"] | self._registers[f"{name}_HI"] << 32
 
     def _constants(self) -> dict[str, int]:
-        p = self.params
-        formats = sum(1 << f.code for f in p.format_set)
-        digest = bytes.fromhex(numerics_digest())
-        return {
-            "ID": ID,
-            "VERSION": VERSION,
-            "CAP_ARRAY": p.rows | p.columns << 8 | p.interleave << 16 | p.drain << 24,
-            "CAP_BUS": p.axi_width // 8
-            | p.address_bits << 8
-            | p.queue_depth << 16
-            | formats << 24
-            | (p.rounding == "runtime") << 27,
-            "CAP_BUFFERS": p.k_depth | p.a_slots << 16 | p.store_lanes << 20,
-            "CAP_OUTLIERS": most_outliers(p),
-            **{f"DIGEST{i}": int.from_bytes(digest[4 * i : 4 * i + 4], "little") for i in range(8)},
-        }
+        return capability_values(self.params, version("mixdit-hw"), numerics_digest())

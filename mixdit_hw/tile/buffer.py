@@ -11,6 +11,7 @@ from ..shapes import BlockBeatLayout, BlockLayout
 from ..unit import add_unit
 from .slots import bank_count, bank_depth, block_entries, check_side, slot_count, slot_entries
 
+
 class BufferBank(wiring.Component):
     """A memory of one row or column: a write port and a read port.
 

@@ -50,10 +50,8 @@ class Product:
         self.uses: list[tuple[int, int, int]] = []
         here: dict[int, int] = {}
         for tile in self.tiles:
-            if chunked:
-                pieces = [min(params.k_depth, total - k) for k in range(0, total, params.k_depth)]
-            else:
-                pieces = [total]
+            size = params.k_depth if chunked else total
+            pieces = [min(size, total - k) for k in range(0, total, size)]
             k = 0
             for blocks in pieces:
                 if chunked or (tile["first"] if side == "a" else tile["panel"] == 0):

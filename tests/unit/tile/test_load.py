@@ -1,25 +1,19 @@
 """The loader behind a model of memory, against the golden model: whole slots of the operands' buffers, bit by bit."""
 
-import subprocess
 from collections import deque
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mixdit_hw.emit import read_waivers
-from mixdit_hw.emit.verilog import build_design
 from mixdit_hw.job import Data
 from mixdit_hw.params import Params
-from mixdit_hw.sim.tools import find_verilator
 from mixdit_hw.tile.load import OperandLoader
 from mixdit_hw.tile.place import splits
 from mixdit_hw.tile.slots import SIDES, slot_count, slot_entries
 from tests.support.clocked import Clocked
 from tests.support.operands import Operand, Stored, random_operand, stored
-from tests.support.simulation import need_engine
 from tests.support.streams import pattern
 
 ODD = Params(
@@ -140,7 +134,9 @@ def _items(job: Stored, address: int, size: int, item: int):
         yield job.item(address + at, count) | int(at + item >= size) << 512
 
 
-def some(seed: int, params: Params, side: str, count: int, *, kind: Data | None = None, most: int = 150) -> list[Stored]:
+def some(
+    seed: int, params: Params, side: str, count: int, *, kind: Data | None = None, most: int = 150
+) -> list[Stored]:
     rng = np.random.default_rng(seed)
     return [stored(rng, random_operand(rng, params, side, kind=kind, most=most)) for _ in range(count)]
 

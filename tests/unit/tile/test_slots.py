@@ -63,7 +63,9 @@ def test_random_jobs(side: str, seed: int) -> None:
 @pytest.mark.parametrize("side", SIDES)
 def test_latency_and_rate(side: str) -> None:
     rng = np.random.default_rng(3)
-    operand = next(o for o in iter(lambda: random_operand(rng, SMALL, side), None) if o.chunked and o.m > 15 and o.n > 5)
+    operand = next(
+        o for o in iter(lambda: random_operand(rng, SMALL, side), None) if o.chunked and o.m > 15 and o.n > 5
+    )
     found, cycles = walk(side, [operand], "always")
     assert found == [expected(operand)]
     assert cycles == [bench(side)[0].latency + i for i in range(len(cycles))]

@@ -60,5 +60,5 @@ def test_neutral_operands() -> None:
 def test_latency() -> None:
     assert [ScaleBias(latency).latency for latency in (4, 8)] == [11, 18]
     assert ScaleBias(4).unit_key != ScaleBias(8).unit_key
-    with raises_exactly(ValueError, "latency must be 4 or 8, not 5"):
+    with raises_exactly(ValueError, "loop_latency must be 4 or 8, not 5"):
         ScaleBias(5)
