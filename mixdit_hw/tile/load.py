@@ -14,7 +14,7 @@ from ..codec.decode import Unpacker
 from ..codec.split import OutlierSplit
 from ..job import Data
 from ..params import Params
-from ..shapes import FORMAT_CODE_BITS, FP32_BITS, BlockLayout
+from ..shapes import FORMAT_CODE_BITS, BlockLayout
 from ..unit import add_unit
 from .place import EntryLayout, PlaceWalk, mask_members, splits
 from .rows import RunWalk
@@ -135,9 +135,12 @@ class OperandLoader(wiring.Component):
         packed, words = Signal(), Signal(WORDS)
         bits = self.item.payload.data
         m.d.comb += packed.eq(kind == Data.MX)
-        for k in range(BLOCK_SIZE):
-            widened = bits.word_select(k, HALF_BITS) << HALF_BITS
-            m.d.comb += words[k].eq(Mux(kind == Data.BF16, widened, bits.word_select(k, FP32_BITS)))
+        with m.Switch(kind):  # zeros else, so that the converter stands still while packed blocks pass
+            with m.Case(Data.FP32):
+                m.d.comb += words.eq(bits)
+            with m.Case(Data.BF16):
+                for k in range(BLOCK_SIZE):
+                    m.d.comb += words[k].eq(bits.word_select(k, HALF_BITS) << HALF_BITS)
 
         # Whatever comes has its entry in a slot that is free: neither unpacker nor converter ever has to wait.
         unpacker, converter = Unpacker(p), Converter(p)

@@ -22,9 +22,9 @@ class RunWalk(wiring.Component):
     takes of it, or of the whole line where its outliers are kept apart. W by rows: for each 16 columns of a slot, or
     what is left of them, one for each row, a single item.
 
-    Latency five cycles from ``start`` to the first run (``latency``), four where all that a slot needs is one run of a
-    line. Throughput a run in two cycles of MX and one in each cycle else; one cycle or two more for each slot, and one
-    for each 16 columns of W by rows.
+    Latency five cycles from ``start`` to the first run (``latency``). Throughput a run in two cycles of MX and one in
+    each cycle else, with one cycle more for each slot, and one for each slot's lines of words, or 16 columns of W by
+    rows.
 
     Parameters
     ----------

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +154,7 @@ def random_segments(rng: np.random.Generator, params: Params, blocks: int) -> tu
     """So many blocks in one to four segments."""
     cuts = sorted(set(rng.integers(1, blocks, rng.integers(0, 4)).tolist())) if blocks > 1 else []
     borders = [0, *cuts, blocks]
-    return tuple((b - a, str(rng.choice(params.formats))) for a, b in zip(borders, borders[1:], strict=False))
+    return tuple((b - a, str(rng.choice(params.formats))) for a, b in pairwise(borders))
 
 
 def random_operand(
@@ -163,10 +165,10 @@ def random_operand(
     columns = side == "a" or kind == Data.MX or bool(rng.random() < 0.3)
     depth = params.k_depth
     while True:
-        blocks = int(rng.choice([1, depth - 1, depth, depth + 1, 2 * depth, int(rng.integers(1, 3 * depth + 2))]))
+        blocks = _pick(rng, 1, depth - 1, depth, depth + 1, 2 * depth, int(rng.integers(1, 3 * depth + 2)))
         m = _length(rng, params.tile_rows, 3)
         n = _length(rng, params.columns, 3)
-        k = blocks * BLOCK_SIZE - int(rng.choice([0, 1, 15, rng.integers(16)]))
+        k = blocks * BLOCK_SIZE - _pick(rng, 0, 1, 15, rng.integers(16))
         segments = random_segments(rng, params, blocks)
         outliers: tuple[int, ...] = ()
         mask = [int(word) for word in rng.integers(0, 1 << BLOCK_SIZE, blocks)]  # to no effect
@@ -174,6 +176,8 @@ def random_operand(
             outliers = _outliers(rng, k, 16 * params.outlier_depth + 15)
             segments = (*_joined(segments), (blocks_of(len(outliers)), "mx9"))
             mask = [sum(1 << c % BLOCK_SIZE for c in outliers if c // BLOCK_SIZE == b) for b in range(blocks)]
+            if k % BLOCK_SIZE:  # behind the last channel marks mean nothing
+                mask[-1] |= int(rng.integers(1 << BLOCK_SIZE)) >> k % BLOCK_SIZE << k % BLOCK_SIZE
         operand = Operand(
             params=params,
             side=side,
@@ -193,8 +197,12 @@ def random_operand(
             return operand
 
 
+def _pick(rng: np.random.Generator, *options: Any) -> int:
+    return int(options[int(rng.integers(len(options)))])
+
+
 def _length(rng: np.random.Generator, tile: int, most: int) -> int:
-    return int(rng.choice([1, tile, tile + 1, 2 * tile, rng.integers(1, most * tile + 1)]))
+    return _pick(rng, 1, tile, tile + 1, 2 * tile, rng.integers(1, most * tile + 1))
 
 
 def _joined(segments: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
@@ -207,7 +215,7 @@ def _joined(segments: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...
 def _outliers(rng: np.random.Generator, k: int, most: int) -> tuple[int, ...]:
     """Channels, at least one: a few anywhere, all of some blocks, or the last ones."""
     most = min(k, most)
-    count = int(rng.choice([1, most, rng.integers(1, most + 1), min(most, 16)]))
+    count = _pick(rng, 1, most, rng.integers(1, most + 1), min(most, 16))
     if rng.random() < 0.3:
         return tuple(range(k - count, k))
     if rng.random() < 0.3:
@@ -222,7 +230,7 @@ def _placed(rng: np.random.Generator, operand: Operand, group: int) -> Operand:
         size = sum(count * golden.FORMATS[name].block_bytes for count, name in operand.segments)
     else:
         size = (operand.k if operand.columns else operand.n) * LINE_BYTES[operand.kind] // BLOCK_SIZE
-    stride = size + align * int(rng.choice([0, 1, rng.integers(40)]))
+    stride = size + align * _pick(rng, 0, 1, rng.integers(40))
     address = align * int(rng.integers(1 << operand.params.address_bits - 4))
     return Operand(**{**vars(operand), "group": group, "address": address, "stride": stride})
 

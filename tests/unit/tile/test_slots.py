@@ -1,6 +1,8 @@
 """The walk through slots against nested loops."""
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -48,8 +50,8 @@ def walk(side: str, operands: list[Operand], ready: str, seed: int = 0) -> tuple
     return found, cycles
 
 
-def expected(operand: Operand) -> list[tuple]:
-    return [(len(s.lines), s.blocks.start, s.blocks.stop, s.last, s.advance) for s in operand.slots()]
+def expected(operand: Operand) -> Iterator[tuple]:
+    return ((len(s.lines), s.blocks.start, s.blocks.stop, s.last, s.advance) for s in operand.slots())
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -57,7 +59,7 @@ def expected(operand: Operand) -> list[tuple]:
 def test_random_jobs(side: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     operands = [random_operand(rng, SMALL, side) for _ in range(25)]
-    assert walk(side, operands, "random", seed)[0] == [expected(o) for o in operands]
+    assert walk(side, operands, "random", seed)[0] == [list(expected(o)) for o in operands]
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -67,7 +69,7 @@ def test_latency_and_rate(side: str) -> None:
         o for o in iter(lambda: random_operand(rng, SMALL, side), None) if o.chunked and o.m > 15 and o.n > 5
     )
     found, cycles = walk(side, [operand], "always")
-    assert found == [expected(operand)]
+    assert found == [list(expected(operand))]
     assert cycles == [bench(side)[0].latency + i for i in range(len(cycles))]
 
 
@@ -80,13 +82,13 @@ def test_largest_sizes(side: str) -> None:
     changes = {"m": 65535, "n": 65535, "k": 65535, "segments": ((65535, "mx6"),)}
     operand = Operand(**{**vars(operand), **changes, "group": 1})
     dut, clocked = bench(side, large)
-    rows = [{"job": operand.bits(), "start": int(i == 0), "o.ready": 1} for i in range(1200)]
+    rows = [{"job": operand.bits(), "start": int(i == 0), "o.ready": 1} for i in range(600)]
     out = clocked.run(rows, OUTPUTS)
     payloads = [p for valid, p in zip(*(out[name] for name in OUTPUTS), strict=True) if valid]
     slots = [dut.o.payload.shape().from_bits(p) for p in payloads]
     found = [tuple(s[name] for name in ("lines", "first", "end", "last", "advance")) for s in slots]
-    assert len(found) > 1190
-    assert found == [s for s, _ in zip(expected(operand), found, strict=False)]
+    assert len(found) > 590
+    assert found == list(islice(expected(operand), len(found)))
 
 
 def test_unknown_side() -> None:
