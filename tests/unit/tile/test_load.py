@@ -196,6 +196,14 @@ def test_outliers_in_chunks(outliers: tuple[int, ...]) -> None:
     play([job, job], free=0.1)
 
 
+@pytest.mark.parametrize("side", SIDES)
+def test_start_frees_all_slots(side: str) -> None:
+    """A job that uses every slot, of which nobody says that it became free, and the same again."""
+    job = operand(side, Data.MX, 2, 48, ((3, "mx6"),), **({"m": 32} if side == "a" else {"n": 6}))
+    assert len(list(job.operand.slots())) == slot_count(ODD, side)
+    play([job, job], free=0)
+
+
 def test_latency_and_rate() -> None:
     """Blocks leave in every cycle, over the ends of lines and slots, after the latencies that are told."""
     for side, kind, lines, k in (("a", Data.FP32, 20, 64), ("a", Data.MX, 20, 48), ("w", Data.FP32, 7, 60)):
