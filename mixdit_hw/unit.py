@@ -26,6 +26,7 @@ better than structs where instances are many. Units created in ``elaborate``, no
 in those parents that are not elaborated.
 """
 
+import re
 from collections import Counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,6 +38,7 @@ from .ports import Port, description, flatten_ports, member_meanings, member_val
 from .rtlil import drop_unused_clocking
 
 PREFIX = "mixdit_"
+_ALL_OF_NOTHING = re.compile(r"cell \$reduce_and \S+\n +parameter \\A_SIGNED 0\n +parameter \\A_WIDTH 0\n")
 
 
 @runtime_checkable
@@ -117,7 +119,8 @@ class EmitPlatform:
             Not a unit, a key that is no tuple of integers, strings and such tuples, or no Module from ``elaborate``.
         ValueError
             Another class has the same ``unit_name``; a unit holds itself; another clock domain than ``sync``;
-            ports that differ from those of an earlier unit of equal key, or without plain Verilog names.
+            ports that differ from those of an earlier unit of equal key, or without plain Verilog names; ``all()`` of
+            no bits, which is 1 in simulation but 0 in Verilog.
         """
         if not isinstance(unit, Unit):
             raise TypeError(f"unit must be a component with unit_name and unit_key, not {unit!r}")
@@ -188,6 +191,8 @@ class EmitPlatform:
             for port in module.ports
         }
         text = rtlil.convert(m, name=module.label, ports=ports, emit_src=False, missing_domain=sync_only)
+        if _ALL_OF_NOTHING.search(text):
+            raise ValueError(f"all() in unit {module.unit_name} must be of at least one bit, not of none")
         module.rtlil, module.clocking = drop_unused_clocking(text)
 
 

@@ -80,6 +80,8 @@ class Odd(wiring.Component):
             add_unit(m, platform, "odd", Odd(module="itself"))
         elif self._module == "domain":
             m.d.fast += self.o.eq(self.i)
+        elif self._module == "nothing":
+            m.d.comb += self.o.eq(self.i & self.i[:0].all())
         elif self._module is not None:
             return self._module
         return m
@@ -124,6 +126,11 @@ def test_a_unit_does_not_hold_itself() -> None:
 def test_the_domain_is_sync() -> None:
     with raises_exactly(ValueError, "clock domain of unit odd must be sync, not 'fast'"):
         emitted(Odd(module="domain"))
+
+
+def test_all_of_no_bits_is_refused() -> None:
+    with raises_exactly(ValueError, "all() in unit odd must be of at least one bit, not of none"):
+        emitted(Odd(module="nothing"))
 
 
 def test_units_of_equal_key_have_equal_ports() -> None:
