@@ -24,9 +24,9 @@ class ColumnOperands(wiring.Component):
     the words of two such tiles, the one that was taken last and the one to come, so that these come while that is
     worked on.
 
-    Latency: one cycle from ``tile`` to ``o`` where nothing is fetched; otherwise 3 cycles more than the last item of
-    the words takes to come. ``scale`` and ``bias`` follow ``index`` in the same cycle. Throughput: a tile per cycle
-    where nothing is fetched; a fetch begins when all tiles before it have been taken.
+    Latency: one cycle from ``tile`` to ``o`` where nothing is fetched, and two from the last item to ``o`` where that
+    is. ``scale`` and ``bias`` follow ``index`` in the same cycle. Throughput: a tile per cycle where nothing is
+    fetched; a fetch begins when all tiles before it have been taken.
 
     Parameters
     ----------

@@ -1,7 +1,9 @@
 """The output stage, as emitted Verilog: all bytes that it writes against the golden model, and how long it takes."""
 
+import subprocess
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Module, Signal
@@ -9,9 +11,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mixdit_hw.bus.layouts import JobLayout, PieceLayout
+from mixdit_hw.emit import read_waivers
 from mixdit_hw.emit.verilog import build_design
 from mixdit_hw.job import Data
 from mixdit_hw.params import Params
+from mixdit_hw.sim.tools import find_verilator
 from mixdit_hw.unit import add_unit
 from mixdit_hw.vector.output import OutputStage
 from tests.support.emitted import EmittedUnit
@@ -21,15 +25,14 @@ from tests.support.simulation import need_engine
 
 ENGINE = "icarus"  # compiles at once, where Verilator takes longer than all runs
 DESIGNS = {
-    "odd": Params(rows=3, columns=5, interleave=5, drain=3),
-    "narrow": Params(rows=1, columns=1, formats=("mx6", "mx4"), rounding="truncate"),
-    "low": Params(rows=2, columns=4, drain=2, a_slots=3, rounding="runtime", subnormals="exact", address_bits=33),
-    "even": Params(
-        rows=4, columns=6, drain=2, interleave=8, loop_latency=8, a_slots=4, a_depth=32, nonfinite="saturate"
+    "odd": Params(rows=3, columns=5, interleave=5, drain=3, nonfinite="saturate", address_bits=64),
+    "low": Params(
+        rows=2, columns=4, drain=2, interleave=8, loop_latency=8, a_depth=32, a_slots=3, address_bits=33,
+        rounding="runtime", subnormals="exact",
     ),
-    "wide": Params(rows=2, columns=16, address_bits=64),
-    "long": Params(rows=1, columns=32, formats=("mx9",), interleave=6),
-}
+    "wide": Params(rows=1, columns=32, formats=("mx6", "mx4")),
+}  # fmt: skip
+START = 4  # cycles from a job's start until its first tile is in work
 Build = Callable[[Params], EmittedUnit]
 
 
@@ -85,6 +88,9 @@ class Jobs(wiring.Component):
         return m
 
 
+design_of = cache(lambda params: build_design(Jobs(params)))
+
+
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Compiles the output stage of a design, once."""
@@ -92,9 +98,22 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     @cache
     def compiled(params: Params) -> EmittedUnit:
         need_engine(ENGINE)
-        return EmittedUnit(ENGINE, build_design(Jobs(params)), tmp_path_factory.mktemp("output"))
+        return EmittedUnit(ENGINE, design_of(params), tmp_path_factory.mktemp("output"))
 
     return compiled
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_lint_is_clean(design: str, tmp_path: Path) -> None:
+    need_engine("verilator")
+    tools = find_verilator()
+    (tmp_path / "x.v").write_text(design_of(DESIGNS[design]).text(DESIGNS[design]))
+    (tmp_path / "x.vlt").write_text(read_waivers())
+    command = [tools.verilator, "--lint-only", "-Wall", "--quiet", "--top-module", "mixdit_jobs", "x.vlt", "x.v"]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=tools.environment(), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
 
 
 def check(build: Build, jobs: list[Results], idle: int = 0, stall: int = 0, seed: int = 1) -> list[int]:
@@ -120,10 +139,55 @@ def check(build: Build, jobs: list[Results], idle: int = 0, stall: int = 0, seed
     return [bits & 0xFFFFFFFF for bits in got["told"]]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("design", DESIGNS)
-def test_random_jobs(design: str, seed: int, build: Build) -> None:
+@pytest.mark.parametrize(
+    ("design", "jobs", "tiles", "seed"),
+    [("odd", 4, 6, 1), ("low", 4, 5, 2), ("wide", 2, 3, 3)],
+)
+def test_random_jobs(design: str, jobs: int, tiles: int, seed: int, build: Build) -> None:
     """Without stalls, with some and with many; jobs follow each other without a reset."""
     for k, (idle, stall) in enumerate([(0, 0), (96, 32), (32, 160)]):
-        jobs = [random_results(DESIGNS[design], 100 * seed + 10 * k + i, 8) for i in range(4)]
-        check(build, jobs, idle, stall, seed)
+        works = [random_results(DESIGNS[design], 100 * seed + 10 * k + i, tiles) for i in range(jobs)]
+        check(build, works, idle, stall, seed)
+
+
+def test_every_kind_of_job(build: Build) -> None:
+    """Of the smallest sizes, with heads and a split that meet no tile, and several groups of panels."""
+    params = DESIGNS["low"]
+    kinds = [
+        Results(params=params, m=1, n=1),
+        Results(params=params, m=1, n=1, c_type=Data.BF16, modes=(COLUMN, COLUMN), address=0x1002),
+        Results(params=params, m=2, n=1, c_type=Data.MX, split=1, head=1, formats=("mx4", "mx9")),
+        Results(params=params, m=60, n=19, c_type=Data.MX, split=13, head=6, group=3, modes=(TENSOR, COLUMN)),
+        Results(params=params, m=50, n=21, c_type=Data.MX, split=21, head=7, group=2, modes=(COLUMN, NONE)),
+        Results(params=params, m=9, n=40, c_type=Data.MX, split=17, formats=("mx9", "mx4"), modes=(NONE, TENSOR)),
+        Results(params=params, m=17, n=9, c_type=Data.MX, split=9, head=1, group=2),
+    ]
+    check(build, kinds)
+
+
+@pytest.mark.parametrize("design", ["low", "wide"])
+@pytest.mark.parametrize("c_type", Data)
+def test_rate(design: str, c_type: Data, build: Build) -> None:
+    """A tile takes R*T*C/L cycles, with no gap between tiles."""
+    params = DESIGNS[design]
+    cycles = params.tile_rows * params.columns // params.store_lanes
+    split = 3 * params.columns if c_type == Data.MX else 0
+    short, long = (
+        Results(
+            params=params,
+            m=params.tile_rows,
+            n=k * params.columns,
+            c_type=c_type,
+            split=split,
+            formats=("mx6", "mx4"),
+        )
+        for k in (4, 6)
+    )
+    first, second = check(build, [short, long])
+    assert second - first == 2 * cycles
+    assert first == 4 * cycles + START + OutputStage(params).latency
+
+
+def test_bad_arguments() -> None:
+    with raises_exactly(TypeError, "params must be a Params, not 4"):
+        OutputStage(4)  # pyright: ignore[reportArgumentType]
