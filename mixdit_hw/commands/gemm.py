@@ -11,9 +11,14 @@ from golden import MXTensor
 from .. import options, progress
 from ..errors import CheckError
 from ..files import check_output, read_npy, write_npy
+from ..mixes import Segment
 from ..nonfinite import warn_nonfinite
 from ..params import ROUNDINGS, Params
+from ..perf.buffers import buffering
 from ..sim.tools import ENGINES
+from ..workloads import Gemm
+
+_BUFFER_BOUNDS = {"a": "the loading of A", "w": "the loading of W", "bus": "the bus"}
 
 
 @click.command("gemm")
@@ -102,7 +107,7 @@ def command(
     result = golden.gemm(stored_a, stored_w)
     if system:
         result = _simulate_system(
-            x, stored_w, channels, a_format, conversion, result, engine, build_dir, params, design_name
+            x, stored_a, stored_w, channels, a_format, conversion, result, engine, build_dir, params, design_name
         )
     elif engine != "golden":
         result = _simulate(stored_a, stored_w, result, engine, build_dir, params, design_name)
@@ -150,6 +155,7 @@ def _simulate(
 
 def _simulate_system(
     x: np.ndarray,
+    a: MXTensor,
     w: MXTensor,
     channels: np.ndarray,
     a_format: str,
@@ -167,6 +173,7 @@ def _simulate_system(
 
     size = f"{params.rows} x {params.columns} engines, T = {params.interleave}, {params.axi_width}-bit bus"
     click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
+    click.echo(f"{'buffers':<12}{_describe_buffers(a, w, x.shape[1], params)}")
     system = System(engine=engine, params=params, design=emit_verilog(params, "accelerator"), build_dir=build_dir)
     rounding = ROUNDINGS.index(conversion["rounding"])
     try:
@@ -182,6 +189,23 @@ def _simulate_system(
         raise CheckError(str(difference))
     click.echo(f"{'equal':<12}{expected.size:,} of {expected.size:,} elements, bit for bit, to golden")
     return result
+
+
+def _describe_buffers(a: MXTensor, w: MXTensor, k: int, params: Params) -> str:
+    """How often the accelerator reads the operands, and whether that is hidden."""
+    pairs = zip(a.segments, w.segments, strict=True)
+    segments = tuple(Segment(a=s.format.name, w=t.format.name, k=s.length) for s, t in pairs)
+    gemm = Gemm(name="product", layer="product", m=a.shape[0], n=w.shape[1], k=k, segments=segments)
+    found = buffering(gemm, params)
+    reads = f"A is read {_times(found.a_reads)}, W {_times(found.w_reads)}"
+    if found.chunked:
+        reads += f", since {gemm.blocks} K blocks do not fit a slot of {params.k_depth}"
+    most = "reading is hidden" if found.overlaps else f"bound by {_BUFFER_BOUNDS[found.bound]}"
+    return f"{reads}; {most}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _describe(t: MXTensor) -> str:
