@@ -43,7 +43,7 @@ class ResultBlockLayout(data.StructLayout):
 
 
 class Gatherer(wiring.Component):
-    """Makes output blocks of the words of tiles, as `BlockCut` and `RowWalk` say.
+    """Makes output blocks of the words of tiles, and says where they lie in memory.
 
     A block may begin in one tile and end in the next of its row, so each row's last 16 columns are kept until then: in
     a memory of an entry for each row of the panels on chip. Column n is at place n modulo 16 of an entry.
@@ -196,7 +196,7 @@ class Gatherer(wiring.Component):
             ]
             columns.append(column)
         if p.columns > lanes:
-            later = Signal.like(kept)
+            later = Signal.like(kept, reset_less=True)
             with m.If(~row_begin):
                 m.d.comb += kept.eq(later)
             with m.If(self.group.ready):

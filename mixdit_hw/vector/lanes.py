@@ -26,7 +26,7 @@ class ScaleLanes(wiring.Component):
 
     A group goes into L units of scale and bias when there is room behind them for all that is on its way.
 
-    Latency: that of `ScaleBias` and 3 cycles more (``latency``). Throughput: one group per cycle, also from tile to
+    Latency: 3 cycles more than scale and bias take (``latency``). Throughput: one group per cycle, also from tile to
     tile.
 
     Parameters

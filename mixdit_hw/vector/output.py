@@ -23,7 +23,7 @@ class OutputStage(wiring.Component):
 
     Each piece is a block of up to 16 columns of a row, in the order in which the core hands out rows.
 
-    Latency: from a beat in front of ``c`` to the first piece that it completes that of `ScaleLanes` and 3 cycles more
+    Latency: from a beat in front of ``c`` to the first piece that it completes 6 cycles more than scale and bias take
     (``latency``). Throughput: L = store_lanes words and a piece per cycle, so a row of a tile takes C/L cycles, or its
     number of pieces where that is more.
 

@@ -56,8 +56,7 @@ def run(name: str, bf16: bool, idle: str, back: str) -> tuple[Source, Sink]:
     return core, out
 
 
-@pytest.mark.parametrize(("idle", "back"), [("always", "always"), ("random", "bursts"), ("bursts", "random")])
-@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(("bf16", "idle", "back"), [(False, "random", "bursts"), (True, "bursts", "random")])
 @pytest.mark.parametrize("name", DESIGNS)
 def test_words(name: str, bf16: bool, idle: str, back: str) -> None:
     run(name, bf16, idle, back)
