@@ -26,6 +26,7 @@ from .unit import add_unit
 from .vector.output import OutputStage
 
 TILE_DEPTH = 4  # tiles that wait for each of those who want to know of them
+READERS = 3  # of A, of W, and of all else
 CONTROL_DEPTH = 16  # beats of the reader of descriptors, masks, scale and bias
 
 
@@ -86,7 +87,7 @@ class System(wiring.Component):
         add_unit(m, platform, "control", control := JobControl(p))
         reset = control.reset
 
-        add_unit(m, platform, "readers", arbiter := ReadArbiter(p, 3), reset=reset)
+        add_unit(m, platform, "readers", arbiter := ReadArbiter(p, READERS), reset=reset)
         add_unit(m, platform, "writer", writer := Writer(p), reset=reset)
         fetchers = [Fetcher(p), Fetcher(p), Fetcher(p.replace(read_depth=min(CONTROL_DEPTH, p.read_depth)))]
         for n, (name, fetcher) in enumerate(zip(("a", "w", "other"), fetchers, strict=True)):

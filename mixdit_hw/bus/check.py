@@ -139,7 +139,7 @@ class JobCheck(wiring.Component):
                 m.next = "MULTIPLY"
             with m.State("MULTIPLY"):
                 m.d.sync += [
-                    extent.eq((extent << 1) + Mux(count.bit_select(step, 1), stride, 0)),
+                    extent.eq((extent << 1) + Mux((count >> step)[0], stride, 0)),
                     step.eq(step - 1),
                 ]
                 with m.If(step == 0):
@@ -162,16 +162,24 @@ class JobCheck(wiring.Component):
         return m
 
     def _derive(self, m: Module) -> None:
-        """The job out of the descriptor's fields."""
+        """The job out of the descriptor's fields; what takes additions comes from registers, a cycle after the words."""
         raw, job, p = self._raw, self.job, self._params
         total: Value = Const(0, SIZE_BITS)
         for i in range(MAX_SEGMENTS):
             total = (total + raw[f"segment{i}_blocks"])[:SIZE_BITS]
+            end = Signal(SIZE_BITS, name=f"end{i}", reset_less=True)
+            m.d.sync += end.eq(total)
             m.d.comb += [
-                job.ends[i].eq(total),
+                job.ends[i].eq(end),
                 job.a_formats[i].eq(raw[f"segment{i}_a"]),
                 job.w_formats[i].eq(raw[f"segment{i}_w"]),
             ]
+        over = total > p.k_depth
+        chunked, group = Signal(reset_less=True), Signal.like(job.group, reset_less=True)
+        m.d.sync += [
+            chunked.eq(over),
+            group.eq(Mux(over, 1, Mux(raw["m"] <= p.a_slots * p.tile_rows, p.a_slots, p.a_slots - 1))),
+        ]
         same = (
             *("a_type", "w_type", "c_type", "c_head", "scale_mode", "bias_mode", "scale", "bias", "rounding"),
             *("m", "n", "k", "a_address", "w_address", "c_address", "a_stride", "w_stride", "c_stride"),
@@ -183,8 +191,8 @@ class JobCheck(wiring.Component):
             job.c_formats[0].eq(raw["c_format0"]),
             job.c_formats[1].eq(raw["c_format1"]),
             job.c_split.eq(raw["c_split"]),
-            job.chunked.eq(job.ends[3] > p.k_depth),
-            job.group.eq(Mux(job.chunked, 1, Mux(raw["m"] <= p.a_slots * p.tile_rows, p.a_slots, p.a_slots - 1))),
+            job.chunked.eq(chunked),
+            job.group.eq(group),
             self.outliers.eq(raw["outliers"]),
             self.mask.eq(raw["mask_address"]),
             self.interrupt.eq(raw["interrupt"]),

@@ -53,8 +53,15 @@ def tool_versions() -> dict[str, str]:
     return {tool: version(tool) for tool in TOOLS}
 
 
-def build_design(unit: Unit) -> Design:
+def build_design(unit: Unit, name: str | None = None) -> Design:
     """Elaborate a unit and convert it with all that it holds.
+
+    Parameters
+    ----------
+    unit
+        The top.
+    name
+        Of the top module, where that is to be another than its unit's.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def build_design(unit: Unit) -> Design:
     platform = EmitPlatform()
     with _no_garbage_collection():
         top = platform.module_of(unit)
-        names = platform.module_names()
+        names = platform.module_names() | ({top: name} if name else {})
         rtlil = legal_rtlil(platform.modules, names)
     units = {names[module]: module for module in platform.modules}
     found = tidy(verilog_from_rtlil(rtlil), units)
