@@ -249,14 +249,14 @@ class System(wiring.Component):
 class Accelerator(wiring.Component):
     """Multiplies matrices in memory, job by job, in mixed MX formats.
 
-    `System` with clock and reset as AXI names them.
+    One clock; the reset is synchronous and active low.
 
     Parameters
     ----------
     params
         The design.
     constants
-        Values of the registers that never change, by name (`mixdit_hw.registers.capability_values`).
+        See `System`.
 
     Members
     -------

@@ -110,10 +110,15 @@ def member_meanings(described: type, title: str = "Members") -> dict[str, str]:
     meanings = {}
     for entry in re.split(r"\n(?=\S)", section[1]) if section else ():
         head, _, text = entry.partition("\n")
-        for declaration in re.split(r"(?<=\)), ", head):
+        for declaration in re.split(r", (?=\w+(?:, \w+)* : )", head):
             for name in declaration.partition(" : ")[0].split(", "):
                 meanings[name.strip()] = " ".join(text.replace("``", "").split())
     return meanings
+
+
+def meanings_of(component: Any) -> dict[str, str]:
+    """What is said of a component's members: by its class, and by its own ``meanings``, where they come from data."""
+    return member_meanings(type(component)) | getattr(component, "meanings", {})
 
 
 def _docstring(described: type) -> str:
@@ -143,7 +148,7 @@ def flatten_ports(component: wiring.Component) -> tuple[Port, ...]:
 
 def _ports(component: Any) -> Iterator[Port]:
     payload_shapes = _payload_shapes(component.signature)
-    meanings = member_meanings(type(component))
+    meanings = meanings_of(component)
     for path, member, value in component.signature.flatten(component):
         value = Value.cast(value)
         if isinstance(value, Const) or len(value) == 0:

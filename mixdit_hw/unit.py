@@ -34,7 +34,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetInserter, ResetSignal, Signal, Value
 from amaranth.hdl._ir import PortDirection
 
-from .ports import Port, description, flatten_ports, member_meanings, member_value
+from .ports import Port, description, flatten_ports, meanings_of, member_value
 from .rtlil import drop_unused_clocking
 
 PREFIX = "mixdit_"
@@ -74,7 +74,7 @@ class UnitModule:
     description
         All that it says before its first section.
     meanings
-        What its docstring says of each member.
+        What is said of each member, see `ports.meanings_of`.
     latency
         The unit's ``latency``, or None where it declares none.
     children
@@ -92,7 +92,7 @@ class UnitModule:
         self.clocking: tuple[str, ...] = ()
         self.description = description(type(unit))
         self.summary = self.description.partition("\n")[0]
-        self.meanings = member_meanings(type(unit))
+        self.meanings = meanings_of(unit)
         self.latency: int | None = getattr(unit, "latency", None)
         self.children: Counter[UnitModule] = Counter()
         self.rtlil = ""

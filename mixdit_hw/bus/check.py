@@ -24,7 +24,7 @@ def bytes_of(blocks: Value, code: Value) -> Value:
 
 
 class JobCheck(wiring.Component):
-    """Check a descriptor (`mixdit_hw.job`), and derive what the units need to know of the job.
+    """Check a descriptor, and derive what the units need to know of the job.
 
     The rules are those of `mixdit_hw.sim.job_model`; of the faults that apply, the one with the lowest code is told.
     The mask's channels are counted elsewhere, when it is read. Sizes, types, formats and alignment are looked at in one
@@ -162,7 +162,7 @@ class JobCheck(wiring.Component):
         return m
 
     def _derive(self, m: Module) -> None:
-        """The job out of the descriptor's fields; what takes additions comes from registers, a cycle after the words."""
+        """The job out of the descriptor's fields; what takes additions comes from registers, a cycle later."""
         raw, job, p = self._raw, self.job, self._params
         total: Value = Const(0, SIZE_BITS)
         for i in range(MAX_SEGMENTS):

@@ -20,7 +20,7 @@ GROUP_BYTES = 64  # registers of so much space share a register of the read path
 
 
 class CsrBank(wiring.Component):
-    """The registers of `mixdit_hw.registers.REGISTERS` on AXI4-Lite.
+    """The accelerator's registers (docs/registers.md) on AXI4-Lite.
 
     A write acts where one of its bytes does; the address's lowest two bits do not count. A write to an unknown or
     read-only register, or a read of an unknown one, does nothing and is answered with SLVERR; a write without a byte
@@ -79,6 +79,17 @@ class CsrBank(wiring.Component):
     @property
     def unit_key(self) -> tuple:
         return tuple((name, self._constants[name]) for name in REGISTERS if name in self._constants)
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What each member is, from the registers."""
+        found = {}
+        for name, register in REGISTERS.items():
+            for member in _members(register):
+                what = {"_strobe": "It was written: ", "_data": "What was written: ", "_set": "Bits to set: "}
+                start = next((text for end, text in what.items() if member[0] == f"{name.lower()}{end}"), "")
+                found[member[0]] = f"{start}{name}. {register.meaning}"
+        return found
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -48,17 +48,17 @@ class Fetcher(wiring.Component):
     """Read runs and hand them on in items.
 
     The address part cuts each run into bursts of full width, which end where addresses are multiples of a burst's
-    most bytes (`burst_beats`), so never beyond 4 KiB. It runs ahead of the data part, over the ends of runs too, as far
-    as the queue has room for all beats that have been asked for: data are always taken at once. A beat that two runs
-    share is read for each of them.
+    most bytes, so never beyond 4 KiB. It runs ahead of the data part, over the ends of runs too, as far as the queue
+    has room for all beats that have been asked for: data are always taken at once. A beat that two runs share is read
+    for each of them.
 
     The data part keeps a window of the bus's width (at least 32 bytes) and the beat after it. Units of two bytes that
     lie below the item's begin in the window's first beat come from the beat after it; then one rotation brings the
     item's first unit to the bottom.
 
     Latency: 2 cycles from a run's acceptance to its first burst, and 5 from a run's last beat to its last item
-    (`latency`), or 4 where the item ends in the beat after a full window. Throughput: one burst per cycle; one beat per
-    cycle; one item per cycle as far as the beats suffice, but items longer than the window take two cycles.
+    (``latency``), or 4 where the item ends in the beat after a full window. Throughput: one burst per cycle; one beat
+    per cycle; one item per cycle as far as the beats suffice, but items longer than the window take two cycles.
 
     Parameters
     ----------

@@ -93,8 +93,10 @@ class JobLayout(data.StructLayout):
         The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
     c_formats : 2 x 2
         MX results: before c_split and from there on.
-    c_split, c_head : 16
-        See `mixdit_hw.job.Job`; c_split is n at most, c_head is 0 or at most n.
+    c_split : 16
+        MX results: first column of the second format; n where there is none.
+    c_head : 16
+        MX results: blocks of the first format start again every so many columns; 0: only where the formats change.
     a_address, w_address, c_address
         First bytes.
     a_stride, w_stride, c_stride : 32

@@ -19,7 +19,7 @@ class ReadArbiter(wiring.Component):
     All bursts have one identifier, so data come in the order of the bursts; a queue keeps whose they are. Clients take
     their data at once, so ``rready`` is always high. As many bursts as ``read_depth`` can be under way.
 
-    Latency: one cycle from a burst's acceptance to ``arvalid``, and one from a beat to its client (`latency`).
+    Latency: one cycle from a burst's acceptance to ``arvalid``, and one from a beat to its client (``latency``).
     Throughput: one burst and one beat per cycle.
 
     Parameters

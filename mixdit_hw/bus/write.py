@@ -19,7 +19,7 @@ class Writer(wiring.Component):
     the first beat are offered in the same cycle, each until it is taken, in any order. At most 16 bursts are without
     response.
 
-    Latency: 2 cycles from a piece's acceptance to its address and first beat (`latency`). Throughput: one beat per
+    Latency: 2 cycles from a piece's acceptance to its address and first beat (``latency``). Throughput: one beat per
     cycle, so one piece per cycle where it lies within one beat.
 
     Parameters

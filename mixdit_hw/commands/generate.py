@@ -23,12 +23,14 @@ from ..params import Params
 @click.option(
     "--unit",
     type=click.Choice(tuple(UNITS)),
-    default="core",
+    default="accelerator",
     show_default=True,
-    help="What to generate.",
+    help="What to generate: the accelerator, on AXI, or the core, on streams of blocks, or a part of them.",
 )
 def command(params: Params, design_name: str, output: Path, unit: str) -> None:
     """Generate Verilog with a JSON manifest, a FuseSoC core file, a file list and lint waivers.
+
+    With the accelerator come its registers, as a C header and in CMSIS-SVD.
 
     The same design and tool versions give the same bytes.
     """

@@ -10,13 +10,17 @@ from ..presets import get_preset
 from .files import generate
 from .registers import PAGE, markdown_page
 
-KEPT = ("tiny", "small")  # presets whose Verilog is in rtl/
+KEPT = {"tiny": ("accelerator", "core"), "small": ("core",)}  # what of which presets is in rtl/
 
 
 def refresh(root: Path) -> list[Path]:
     """Write ``rtl/<preset>/`` below that folder for each kept preset, and `PAGE`; return the files' paths."""
     write_text(root / PAGE, markdown_page())
-    return [root / PAGE, *(path for preset in KEPT for path in generate(get_preset(preset), root / "rtl" / preset))]
+    paths = [root / PAGE]
+    for preset, units in KEPT.items():
+        for unit in units:
+            paths += generate(get_preset(preset), root / "rtl" / preset, unit)
+    return paths
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from ..params import Params
 from ..presets import PRESETS
+from .registers import HEADER, SVD
 from .verilog import Design
 
 _TEMPLATE = """\
@@ -21,10 +22,10 @@ filesets:
   waivers:
     files:
       - {name}.vlt: {{file_type: vlt}}
-
+{programs}
 targets:
   default:
-    filesets: [rtl]
+    filesets: [{filesets}]
     toplevel: {name}
   lint:
     default_tool: verilator
@@ -36,6 +37,13 @@ targets:
         verilator_options: [-Wall]
 """
 
+_PROGRAMS = f"""\
+  registers:
+    files:
+      - {HEADER}: {{file_type: cSource, is_include_file: true}}
+      - {SVD}: {{file_type: user}}
+"""
+
 
 def core_file(design: Design, params: Params) -> str:
     """Text of the core file; files and modules keep their names, but the core's name is the design's own."""
@@ -44,6 +52,8 @@ def core_file(design: Design, params: Params) -> str:
         tag=design_tag(design, params),
         version=version("mixdit-hw"),
         description=json.dumps(design.top.summary),
+        programs=_PROGRAMS if design.top.unit_name == "accelerator" else "",
+        filesets="rtl, registers" if design.top.unit_name == "accelerator" else "rtl",
     )
 
 

@@ -5,10 +5,21 @@ from typing import Any
 
 from golden.formats import BLOCK_SIZE, EXPONENT_BITS, PAIRS
 
+from ..bus.axi import CACHE_BUFFERABLE, ID_BITS, PROT_DATA
+from ..bus.csr import ADDRESS_BITS
+from ..bus.fetch import burst_beats
+from ..bus.layouts import ITEM_BYTES
+from ..bus.write import OPEN_BURSTS
 from ..params import Params
 from ..ports import HANDSHAKE, Port
+from ..registers import REGISTER_BITS
 from .contract import numerics_digest
+from .registers import register_manifest
+from .units import register_constants
 from .verilog import Design, tool_versions
+
+_CLOCKING = {"clock": "clk", "reset": "rst", "reset_is": "synchronous, active high"}
+_ACCELERATOR_CLOCKING = {"clock": "aclk", "reset": "aresetn", "reset_is": "synchronous, active low"}
 
 
 def manifest(design: Design, params: Params) -> str:
@@ -18,11 +29,13 @@ def manifest(design: Design, params: Params) -> str:
     a block on the ports; for the core alone, ``tile`` is the size of a tile and its beats, and ``array`` the
     clusters of engines, the chains of a column, the entries of the result lanes, all and of one tile, and cycles:
     the skew of the last row and column, and the latency from the decision for a tile's last pass to its first beat;
+    for the accelerator alone, ``buses`` are its buses and ``host`` the `register_manifest`, with descriptors and codes;
     ``streams`` those of the top with their order of beats; ``ports`` those of the top, in order, with ``width`` in
     bits, ``stream`` (absent outside of streams), ``layout`` (least significant field first; u8 is unsigned of 8
     bits, s4 signed of 4), ``meaning`` and, for structs, ``fields``; ``modules`` the distinct units with the number
     of their instances and, where declared, their latency in cycles; ``numerics`` is `numerics_digest`.
     """
+    is_accelerator = design.top.unit_name == "accelerator"
     content = {
         "name": design.name,
         "description": " ".join(design.top.description.split()),
@@ -32,7 +45,8 @@ def manifest(design: Design, params: Params) -> str:
         "block": _block(params),
         **({"tile": _tile(params), "array": _array(design, params)} if design.top.unit_name == "core" else {}),
         "numerics": {"sha256": numerics_digest()},
-        "clocking": {"clock": "clk", "reset": "rst", "reset_is": "synchronous, active high"},
+        "clocking": _ACCELERATOR_CLOCKING if is_accelerator else _CLOCKING,
+        **({"buses": _buses(params), "host": register_manifest(register_constants(params))} if is_accelerator else {}),
         "handshake": HANDSHAKE,
         "streams": _streams(design),
         "ports": _ports(design),
@@ -80,6 +94,28 @@ def _array(design: Design, params: Params) -> dict[str, int | None]:
         "row_skew": params.row_skew,
         "column_skew": params.column_skew,
         "latency": design.top.latency,
+    }
+
+
+def _buses(params: Params) -> dict[str, dict[str, Any]]:
+    """Buses of the accelerator, by the beginning of their ports' names."""
+    return {
+        "m_axi": {
+            "protocol": "AXI4",
+            "role": "master",
+            "data_bits": params.axi_width,
+            "address_bits": params.address_bits,
+            "id_bits": ID_BITS,
+            "burst": "INCR, of full width, within 4 KiB",
+            "read_burst_beats": burst_beats(params),
+            "read_bursts_under_way": params.read_depth,
+            "write_burst_beats": ITEM_BYTES * 8 // params.axi_width + 1,
+            "write_bursts_under_way": OPEN_BURSTS,
+            "cache": CACHE_BUFFERABLE,
+            "prot": PROT_DATA,
+        },
+        "s_axil": {"protocol": "AXI4-Lite", "role": "slave", "data_bits": REGISTER_BITS, "address_bits": ADDRESS_BITS},
+        "irq": {"protocol": "interrupt", "role": "source", "sensitivity": "level, high"},
     }
 
 

@@ -16,6 +16,7 @@ from ..params import ROUNDINGS
 from ..registers import ACCESSES, REGISTER_BITS, REGISTERS, SPACE_BYTES, Field, Register
 
 HEADER = "mixdit_registers.h"
+SVD = "mixdit_registers.svd"
 PAGE = "docs/registers.md"  # below the root of the project
 
 _FORMAT_CODES = {f.name: f.code for f in sorted(FORMATS.values(), key=lambda f: f.code)}

@@ -15,7 +15,7 @@ from .slots import bank_count, bank_depth, block_entries, check_side, slot_count
 class BufferBank(wiring.Component):
     """A memory of one row or column: a write port and a read port.
 
-    Latency: 1 cycle from ``read`` to ``block``, which stays without ``read`` (`latency`). Throughput: one block per
+    Latency: 1 cycle from ``read`` to ``block``, which stays without ``read`` (``latency``). Throughput: one block per
     cycle in and out.
 
     Parameters
@@ -77,8 +77,8 @@ class OperandBuffer(wiring.Component):
     A slot of A is free after the tile of its panel with the last columns, one of W after the last panel of the group
     has used it. Where the job is chunked, a tile takes one slot after the other, each once.
 
-    Latency: 2 cycles from the ``filled`` that a tile waits for to its first beat (`latency`), 1 from the tile where its
-    slot is full. Throughput: one beat per cycle.
+    Latency: 2 cycles from the ``filled`` that a tile waits for to its first beat (``latency``), 1 from the tile where
+    its slot is full. Throughput: one beat per cycle.
 
     Parameters
     ----------

@@ -11,13 +11,13 @@ from ..params import Params
 class TilePlan(wiring.Component):
     """Walk through the tiles of a job: groups of panels of A, in each the tiles of W, for each of them the panels.
 
-    So a group's panels stay on chip while W passes by once, and a tile of W is read once for all of them::
+    So a group's panels stay on chip while W passes by once, and a tile of W is read once for all of them:
 
         for each group of job.group panels (of R*T rows; the last group may have fewer):
             for each C columns:
                 for each panel of the group: a tile
 
-    Latency: 1 cycle from ``start`` to the first tile (`latency`). Throughput: one tile per cycle.
+    Latency: 1 cycle from ``start`` to the first tile (``latency``). Throughput: one tile per cycle.
 
     Parameters
     ----------

@@ -43,10 +43,11 @@ class ResultBlockLayout(data.StructLayout):
 
 
 class Gatherer(wiring.Component):
-    """Makes output blocks of the words of tiles, and says where they lie in memory.
+    """Makes output blocks of the words of tiles.
 
-    A block may begin in one tile and end in the next of its row, so each row's last 16 columns are kept until then: in
-    a memory of an entry for each row of the panels on chip. Column n is at place n modulo 16 of an entry.
+    `BlockCut` says where blocks begin, and `RowWalk` where rows lie. A block may begin in one tile and end in the next
+    of its row, so each row's last 16 columns are kept until then: in a memory of an entry for each row of the panels on
+    chip. Column n is at place n modulo 16 of an entry.
 
     Latency: one cycle from a group that ends a block to the block (``latency``). Throughput: a block per cycle, and a
     group per cycle where blocks are not shorter than groups, also from tile to tile.
@@ -196,7 +197,7 @@ class Gatherer(wiring.Component):
             ]
             columns.append(column)
         if p.columns > lanes:
-            later = Signal.like(kept, reset_less=True)
+            later = Signal.like(kept)
             with m.If(~row_begin):
                 m.d.comb += kept.eq(later)
             with m.If(self.group.ready):

@@ -17,10 +17,13 @@ from mixdit_hw.emit import UNITS, emit_verilog, generate, read_waivers
 from mixdit_hw.emit.contract import numerics_digest
 from mixdit_hw.emit.fusesoc import core_file
 from mixdit_hw.emit.manifest import manifest
+from mixdit_hw.emit.registers import HEADER, SVD, c_header, svd
 from mixdit_hw.emit.units import design_of
 from mixdit_hw.errors import InputError, OutputError
+from mixdit_hw.job import FIELDS, Fault
 from mixdit_hw.params import Params
 from mixdit_hw.presets import get_preset
+from mixdit_hw.registers import REGISTERS, capability_values
 from mixdit_hw.shapes import BlockLayout, ElementLayout
 from mixdit_hw.sim.images import containers
 from mixdit_hw.tile.counters import STEP_EVENTS
@@ -28,6 +31,24 @@ from mixdit_hw.top import Core
 from tests.support.emitted import lint
 
 TINY = get_preset("tiny")
+ODD = Params(
+    rows=6,
+    columns=10,
+    drain=3,
+    interleave=5,
+    a_depth=32,
+    c_depth=32,
+    formats=("mx6", "mx4"),
+    axi_width=64,
+    address_bits=33,
+    k_depth=8,
+    a_slots=3,
+    read_depth=16,
+    queue_depth=8,
+    rounding="runtime",
+    subnormals="exact",
+    nonfinite="saturate",
+)
 design = cache(design_of)
 
 
@@ -40,7 +61,9 @@ def tiny_text() -> str:
     ("unit", "params"),
     [
         ("core", TINY),
+        ("accelerator", TINY),
         *((unit, get_preset("small")) for unit in UNITS),
+        ("accelerator", ODD),
         ("core", TINY.replace(formats=("mx6",), drain=2, interleave=5, a_depth=32)),
         ("converter", TINY.replace(rounding="runtime", subnormals="exact", nonfinite="saturate")),
         ("narrow_converter", TINY.replace(rounding="runtime", subnormals="exact", nonfinite="saturate")),
@@ -101,15 +124,20 @@ def test_generated_files(tmp_path: Path) -> None:
     assert "toplevel: mixdit_core" in paths[1].read_text()
 
 
-def test_manifest_tells_the_ports_of_the_text(tmp_path: Path) -> None:
-    path = generate(TINY, tmp_path)[0]
-    manifest = json.loads(path.read_text())
-    head = re.search(r"^module mixdit_core \((.*?)^\);", tiny_text(), re.MULTILINE | re.DOTALL)
+def ports_of(text: str, module: str) -> list[tuple[str, str, int]]:
+    """Name, direction and bits of a module's ports, read from its head."""
+    head = re.search(rf"^module {module} \((.*?)^\);", text, re.MULTILINE | re.DOTALL)
     assert head is not None
-    found = [
+    return [
         (name, direction, int(top or 0) + 1)
         for direction, top, name in re.findall(r"^  (\w+) +(?:wire|reg) +(?:\[(\d+):0\])? *(\w+)", head[1], re.M)
     ]
+
+
+def test_manifest_tells_the_ports_of_the_text(tmp_path: Path) -> None:
+    path = generate(TINY, tmp_path)[0]
+    manifest = json.loads(path.read_text())
+    found = ports_of(tiny_text(), "mixdit_core")
     assert [(p["name"], p["direction"], p["width"]) for p in manifest["ports"]] == found
     assert all(p["meaning"] for p in manifest["ports"])
     assert manifest["parameters"] == TINY.to_dict()
@@ -122,6 +150,7 @@ def test_manifest_tells_the_ports_of_the_text(tmp_path: Path) -> None:
 
 
 RUNTIME = TINY.replace(rounding="runtime")
+UNTIMED = {"accelerator", "system", "job_control", "job_check", "column_operands"}  # as long as the job or memory takes
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -132,10 +161,65 @@ def test_product_explains_itself(unit: str) -> None:
     for entry in (*content["ports"], *content["streams"]):
         assert entry["meaning"], entry["name"]
     for module in content["modules"]:
-        assert "latency" in module, module["name"]
+        assert ("latency" in module) == (module["name"].removeprefix("mixdit_") not in UNTIMED), module["name"]
     for text in (json.dumps(content), made.text(RUNTIME)):
         assert "`" not in text
         assert not re.search(r"\bSee\b|\w+Layout\b|\b(Engine|Sequencer|Counters|Lanes|Converter)\b", text)
+
+
+def test_files_of_the_accelerator(tmp_path: Path) -> None:
+    """Beside the files of any unit there are the registers for programs, and the core file has them all."""
+    paths = {path.name: path for path in generate(TINY, tmp_path, "accelerator")}
+    ends = (".json", ".core", ".f", ".vlt", ".v")
+    assert list(paths) == [HEADER, SVD, *(f"mixdit_accelerator{end}" for end in ends)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(paths)
+    assert paths[HEADER].read_text() == c_header()
+    assert paths[SVD].read_text() == svd()
+    core = paths["mixdit_accelerator.core"].read_text()
+    assert set(re.findall(r"^      - (\S+):", core, re.M)) == set(paths) - {
+        f"mixdit_accelerator{end}" for end in (".json", ".core", ".f")
+    }
+    filesets = set(re.findall(r"^  (\w+):\n    files:", core, re.M))
+    used = {name for names in re.findall(r"^    filesets: \[(.*)\]", core, re.M) for name in names.split(", ")}
+    assert filesets == used == {"rtl", "waivers", "registers"}
+
+
+@pytest.mark.parametrize("params", [TINY, ODD])
+def test_manifest_of_the_accelerator(params: Params) -> None:
+    made = design(params, "accelerator")
+    content = json.loads(manifest(made, params))
+    assert [(p["name"], p["direction"], p["width"]) for p in content["ports"]] == ports_of(
+        made.text(params), "mixdit_accelerator"
+    )
+    assert content["clocking"] == {"clock": "aclk", "reset": "aresetn", "reset_is": "synchronous, active low"}
+    assert [p["name"] for p in content["ports"][:2]] == ["aclk", "aresetn"]
+    assert content["streams"] == []
+
+    host = content["host"]
+    assert [(r["name"], r["offset"], r["access"]) for r in host["registers"]] == [
+        (name, r.offset, r.access) for name, r in REGISTERS.items()
+    ]
+    constants = capability_values(params, version("mixdit-hw"), numerics_digest())
+    assert {r["name"]: r["reset"] for r in host["registers"]} == {
+        name: constants.get(name, r.reset) for name, r in REGISTERS.items()
+    }
+    fields = {f["name"]: (f["word"], f["lsb"], f["bits"]) for f in host["descriptor"]["fields"]}
+    assert fields == FIELDS
+    assert host["codes"]["fault"] == {fault.name.lower(): int(fault) for fault in Fault}
+
+    width = {port["name"]: port["width"] for port in content["ports"]}
+    memory, registers = content["buses"]["m_axi"], content["buses"]["s_axil"]
+    assert (memory["data_bits"], memory["address_bits"]) == (width["m_axi_rdata"], width["m_axi_araddr"])
+    assert (width["m_axi_wdata"], width["m_axi_awaddr"]) == (width["m_axi_rdata"], width["m_axi_araddr"])
+    assert memory["id_bits"] == width["m_axi_arid"] == width["m_axi_awid"]
+    assert (registers["data_bits"], registers["address_bits"]) == (width["s_axil_rdata"], width["s_axil_araddr"])
+    assert {name for name in width if not name.startswith(("m_axi_", "s_axil_"))} == {"aclk", "aresetn", "irq"}
+
+
+def test_digest_of_an_accelerator_follows_every_parameter() -> None:
+    made = design(TINY, "accelerator")
+    known = {name for name, _ in made.top.key[:-1]}
+    assert known == set(TINY.to_dict())
 
 
 def test_manifest_and_text_tell_how_to_connect_the_core() -> None:

@@ -12,13 +12,25 @@ import pytest
 from mixdit_hw.cli import run
 
 FILES = {"mixdit_core.v", "mixdit_core.json", "mixdit_core.core", "mixdit_core.f", "mixdit_core.vlt"}
+PROGRAMS = {"mixdit_registers.h", "mixdit_registers.svd"}
 
 
 def test_base_is_the_same_for_any_hash_seed(tmp_path: Path) -> None:
     runs = []
     for seed in ("1", "2"):
         code = "import sys; from mixdit_hw.cli import run; sys.exit(run())"
-        command = [sys.executable, "-c", code, "generate", "--preset", "base", "-o", str(tmp_path / seed)]
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            "generate",
+            "--preset",
+            "base",
+            "--unit",
+            "core",
+            "-o",
+            str(tmp_path / seed),
+        ]
         runs.append(subprocess.Popen(command, env={**os.environ, "PYTHONHASHSEED": seed}))
     assert [r.wait(timeout=300) for r in runs] == [0, 0]
     first, second = ({p.name: p.read_bytes() for p in (tmp_path / seed).iterdir()} for seed in ("1", "2"))
@@ -48,7 +60,10 @@ def test_unit_and_settings(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 def test_config_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "design.toml").write_text('rows = 1\ncolumns = 1\nformats = ["mx6"]\n')
     assert run(["generate", "--config", str(tmp_path / "design.toml"), "-o", str(tmp_path / "out")]) == 0
-    assert json.loads((tmp_path / "out" / "mixdit_core.json").read_text())["parameters"]["formats"] == ["mx6"]
+    manifest = json.loads((tmp_path / "out" / "mixdit_accelerator.json").read_text())
+    assert manifest["parameters"]["formats"] == ["mx6"]
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == PROGRAMS | {name.replace("core", "accelerator", 1) for name in FILES}
 
 
 def test_output_is_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -60,9 +75,8 @@ def test_output_is_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
 
 def test_one_file_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The others are not written either, and nothing is elaborated for them."""
-    (tmp_path / "mixdit_core.v").mkdir()
+    name = "mixdit_registers.h"
+    (tmp_path / name).mkdir()
     assert run(["generate", "--preset", "tiny", "-o", str(tmp_path)]) == 3
-    assert (
-        capfd.readouterr().err == f"mixdit generate: {tmp_path}/mixdit_core.v: cannot be written: not a regular file\n"
-    )
-    assert os.listdir(tmp_path) == ["mixdit_core.v"]
+    assert capfd.readouterr().err == f"mixdit generate: {tmp_path}/{name}: cannot be written: not a regular file\n"
+    assert os.listdir(tmp_path) == [name]
