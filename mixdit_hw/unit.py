@@ -20,6 +20,9 @@ plain submodule. A class that is used with several keys gets a module for each, 
 the keys differ: ``mixdit_fifo_depth4``, ``mixdit_fifo_depth16``. Keys are tuples of integers, strings and tuples
 of those; a unit without parameters has the key ().
 
+What a unit and its members are is read from its docstring; where members come from data, a property ``meanings`` says
+it (`ports.meanings_of`).
+
 Rules for units: ``elaborate`` returns a Module, the clock domain is ``sync`` only, and no unit reaches into
 another but through its ports. An instance costs time by its ports' number and bits, so plain wide ports are
 better than structs where instances are many. Units created in ``elaborate``, not in the constructor, cost nothing

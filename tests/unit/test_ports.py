@@ -97,6 +97,48 @@ def test_meanings_come_from_the_docstring() -> None:
     assert description(Cell) == "Sum of squares."
 
 
+class Several:
+    """Members that share an entry.
+
+    Members
+    -------
+    a, b : In(1), c, d : In(range(4)), e : Out(Shape(x, y)), one for each client
+        All of them.
+    f : Out
+        Another.
+    """
+
+
+class Named(wiring.Component):
+    """Members that are known at run time.
+
+    Members
+    -------
+    <name> : In(8)
+        Whatever it is.
+    plain : In(1)
+        As always.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({"known": In(8), "plain": In(1)})
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        return {"known": "Said at run time."}
+
+
+def test_meanings_of_members_that_share_an_entry() -> None:
+    assert member_meanings(Several) == {**dict.fromkeys("abcde", "All of them."), "f": "Another."}
+
+
+def test_meanings_that_a_component_tells_itself() -> None:
+    assert {port.name: port.meaning for port in flatten_ports(Named())} == {
+        "known": "Said at run time.",
+        "plain": "As always.",
+    }
+
+
 class Asked(data.StructLayout):
     """A question.
 
