@@ -1,0 +1,1 @@
+mixdit_accelerator.v
