@@ -235,13 +235,19 @@ class DiT:
             weight = np.array(state[f"{name}.weight"].reshape(n, k).T, np.float32, order="C")
             weight.flags.writeable = False
             self._weights[name] = weight
-            self._biases[name] = np.array(state[f"{name}.bias"], np.float32)
+            bias = np.array(state[f"{name}.bias"], np.float32)
+            bias.flags.writeable = False
+            self._biases[name] = bias
         self._positions = np.array(state["pos_embed"], np.float32)
         self._labels = np.array(state["y_embedder.embedding_table.weight"], np.float32)
 
     def weight(self, name: str) -> np.ndarray:
         """Weights (K, N) of a linear layer, read-only float32."""
         return self._weights[name]
+
+    def bias(self, name: str) -> np.ndarray:
+        """Bias (N,) of a linear layer, read-only float32."""
+        return self._biases[name]
 
     def __call__(self, x: np.ndarray, t: np.ndarray, y: np.ndarray, gemm: Gemm = matmul) -> np.ndarray:
         """Predict the noise.
@@ -326,7 +332,7 @@ class DiT:
         shift1, scale1, gate1, shift2, scale2, gate2 = self._modulation(name, c, 6, gemm)
         x = x + gate1 * self._attention(f"{name}.attn", _norm(x) * (1 + scale1) + shift1, gemm)
         hidden = self._linear(f"{name}.mlp.fc1", _norm(x) * (1 + scale2) + shift2, gemm)
-        return x + gate2 * self._linear(f"{name}.mlp.fc2", _gelu(hidden), gemm)
+        return x + gate2 * self._linear(f"{name}.mlp.fc2", gelu(hidden), gemm)
 
     def _attention(self, name: str, x: np.ndarray, gemm: Gemm) -> np.ndarray:
         """Multi-head self-attention; queries are scaled before their product, one product for each image and head."""
@@ -349,7 +355,7 @@ def _silu(x: np.ndarray) -> np.ndarray:
     return x * (np.float32(0.5) * (1 + np.tanh(np.float32(0.5) * x)))
 
 
-def _gelu(x: np.ndarray) -> np.ndarray:
+def gelu(x: np.ndarray) -> np.ndarray:
     """Gaussian error linear unit in its tanh form, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))."""
     y = x * x
     y *= np.float32(0.044715)
