@@ -129,6 +129,15 @@ class HostTransport(Transport, Protocol):
         ...
 
 
+def compile_system(system: System) -> Path:
+    """The simulation's executable, made only where `build_dir` has none; ToolError or OutputError where it cannot be.
+
+    The other functions here do it themselves.
+    """
+    bench = {"bench.v": system_verilog(system.params), "rules.v": RULES.read_text()}
+    return build_bench(system.engine, system.design, bench, TOP, system.build_dir)
+
+
 def simulate_program(
     system: System,
     memory: Memory,
@@ -165,8 +174,7 @@ def simulate_program(
         ``build_dir`` cannot be written.
     """
     name = program if isinstance(program, str) else f"{program.__module__}:{program.__qualname__}"
-    bench = {"bench.v": system_verilog(system.params), "rules.v": RULES.read_text()}
-    executable = build_bench(system.engine, system.design, bench, TOP, system.build_dir)
+    executable = compile_system(system)
     plan = {
         "base": memory.base,
         "program": name,
