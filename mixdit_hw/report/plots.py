@@ -9,6 +9,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 COLOURS = {"mx6": "#4477aa", "mixed": "#228833", "mx9": "#ccbb44", "float32": "#555555"}
+PART_COLOURS = {
+    "passes": "#228833",
+    "wait_a": "#4477aa",
+    "wait_w": "#66ccee",
+    "wait_result": "#aa3377",
+    "wait_drain": "#ee6677",
+    "no_tile": "#ccbb44",
+    "ends": "#bbbbbb",
+}
 
 
 @contextmanager

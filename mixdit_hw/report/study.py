@@ -8,8 +8,11 @@ import numpy as np
 from golden import MXTensor, gemm, reference_gemm, sqnr_db
 from golden.capture import Peaks, capture
 from golden.diffusion import Schedule, sample
-from golden.dit import DiT, matmul
+from golden.dit import DiT, gelu, matmul
 from golden.policy import MXGemm, Policy, calibrate
+
+from ..mlp import Linear
+from ..params import ROUNDINGS, Params
 
 GUIDANCE = 2.0
 CALIBRATION_SEED = 1  # other noise than that of the samples, which have seed 0
@@ -97,3 +100,26 @@ def quantize_layer(layer: Layer, policy: Policy) -> Precision:
     a, w = policy.quantize_a(layer.name, layer.a), policy.quantize_w(layer.name, layer.w)
     result = gemm(a, w)
     return Precision(a=a, w=w, result=result, sqnr=sqnr_db(reference_gemm(layer.a, layer.w), result))
+
+
+def make_mlp(model: DiT, block: str, policy: Policy, params: Params) -> tuple[Linear, Linear]:
+    """The two layers of a block's MLP: a policy's outliers in MX9, all else in MX6, converted as a design does it."""
+    rounding = ROUNDINGS[0] if params.rounding == "runtime" else params.rounding
+    options = {"rounding": rounding, "subnormals": params.subnormals, "nonfinite": params.nonfinite}
+    fc1, fc2 = (
+        Linear(
+            name=name,
+            w=model.weight(name),
+            bias=model.bias(name),
+            channels=policy.outliers[name],
+            options=options,
+        )
+        for name in (f"{block}.mlp.fc1", f"{block}.mlp.fc2")
+    )
+    return fc1, fc2
+
+
+def exact_mlp(fc1: Linear, fc2: Linear, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The results of both layers for float32 operands, all in float64."""
+    hidden = reference_gemm(x, fc1.w) + fc1.bias
+    return hidden, reference_gemm(gelu(hidden), fc2.w) + fc2.bias
