@@ -94,9 +94,10 @@ class JobLayout(data.StructLayout):
     c_formats : 2 x 2
         MX results: before c_split and from there on.
     c_split : 16
-        MX results: first column of the second format; n where there is none.
+        MX results: first column of the second format, at most n.
     c_head : 16
-        MX results: blocks of the first format start again every so many columns; 0: only where the formats change.
+        MX results: blocks of the first format start again every so many columns; 0: only where the formats change. It
+        may be above n.
     a_address, w_address, c_address
         First bytes.
     a_stride, w_stride, c_stride : 32
