@@ -32,7 +32,7 @@ from cocotbext.axi import (
 from mixdit_hw.errors import CheckError, JobFault, MixditError
 from mixdit_hw.sim.memory import Memory
 from mixdit_hw.sim.system import CYCLES_PER_SECOND
-from mixdit_hw.sim.system_bench import FLAGS
+from mixdit_hw.sim.system_bench import FLAGS, OPEN
 
 PERIOD = 2  # steps of a clock cycle
 RESET_CYCLES = 4
@@ -49,11 +49,33 @@ class SimTransport:
     """A `mixdit_hw.host.Transport` to the simulated accelerator, for a function under `cocotb.task.bridge`.
 
     Memory is reached behind the accelerator's back, in no time. A second is `CYCLES_PER_SECOND` cycles.
+
+    Parameters
+    ----------
+    dut
+        The bench.
+    registers
+        The master of the registers' bus.
+    read, write
+        The memory's two sides.
+    memory
+        Its bytes.
+    limit
+        Cycles that all may take.
     """
 
-    def __init__(self, dut: Any, registers: AxiLiteMaster, memory: Memory, limit: int) -> None:
+    def __init__(
+        self,
+        dut: Any,
+        registers: AxiLiteMaster,
+        read: "ReadMemory",
+        write: "WriteMemory",
+        memory: Memory,
+        limit: int,
+    ) -> None:
         self._dut = dut
         self._registers = registers
+        self._read, self._write = read, write
         self._limit = limit
         self.memory = memory
 
@@ -80,6 +102,32 @@ class SimTransport:
     def clock(self) -> float:
         """Simulated seconds so far."""
         return cycles_so_far() / CYCLES_PER_SECOND
+
+    def set_errors(self, reads: list[list[int]], writes: list[list[int]]) -> None:
+        """From now on these addresses fail, and no others: see `mixdit_hw.sim.system.System`."""
+        self._read.errors, self._write.errors = reads, writes
+
+    def beats(self) -> tuple[int, int]:
+        """Beats that the memory has sent and taken so far."""
+        return self._read.beats, self._write.beats
+
+    def wait_cycles(self, count: int) -> None:
+        """Let clock cycles pass."""
+        self._pass(count)
+
+    def reset(self) -> None:
+        """Reset the accelerator for some cycles, and what is connected to its buses with it; memory stays."""
+        self._reset()
+
+    @resume
+    async def _pass(self, count: int) -> None:
+        if count:
+            await ClockCycles(self._dut.aclk, count)
+        self._left()
+
+    @resume
+    async def _reset(self) -> None:
+        await pull_reset(self._dut)
 
     @resume
     async def _read32(self, offset: int) -> int:
@@ -125,18 +173,29 @@ class SimTransport:
 class ReadMemory(AxiSlaveRead):
     """Answers reads from a memory, each burst not before ``latency`` cycles after its address; several are under way.
 
-    There is DECERR where there is no memory, and the answer of the plan for addresses in ``errors``.
+    There is DECERR where there is no memory, and the answer that ``errors`` has for the address. ``beats`` counts.
     """
 
-    def __init__(self, bus: Any, clock: Any, memory: Memory, plan: dict[str, Any]) -> None:
+    def __init__(self, bus: Any, clock: Any, reset: Any, memory: Memory, plan: dict[str, Any]) -> None:
         self._memory = memory
-        self._errors = plan["read_errors"]
         self._latency = plan["latency"]
         self._bursts: Queue = Queue()
-        super().__init__(bus, clock)
+        self._collector: Any = None
+        self.errors: list[list[int]] = plan["read_errors"]
+        self.beats = 0
+        super().__init__(bus, clock, reset, reset_active_level=False)
         self.ar_channel.queue_occupancy_limit = _BURSTS
         self.r_channel.queue_occupancy_limit = _BEATS
-        cocotb.start_soon(self._collect())
+
+    def _handle_reset(self, state: bool) -> None:
+        super()._handle_reset(state)
+        if state and self._collector is not None:
+            self._collector.cancel()
+            self._collector = None
+            while not self._bursts.empty():
+                self._bursts.get_nowait()
+        if not state:
+            self._collector = cocotb.start_soon(self._collect())
 
     async def _collect(self) -> None:
         """Note when each address came."""
@@ -154,7 +213,7 @@ class ReadMemory(AxiSlaveRead):
             address, beats = int(ar.araddr) // lanes * lanes, int(ar.arlen) + 1
             for beat in range(beats):
                 place = address + beat * lanes
-                response = error_at(self._errors, place)
+                response = error_at(self.errors, place)
                 data = b""
                 if response is AxiResp.OKAY:
                     try:
@@ -165,16 +224,18 @@ class ReadMemory(AxiSlaveRead):
                 r.rid, r.rresp, r.rlast = int(ar.arid), response, beat == beats - 1
                 r.rdata = int.from_bytes(data, "little")
                 await self.r_channel.send(r)
+                self.beats += 1
 
 
 class WriteMemory(AxiSlaveWrite):
     """Writes to a memory, with errors as `ReadMemory`; a burst with an error writes what it can."""
 
-    def __init__(self, bus: Any, clock: Any, memory: Memory, plan: dict[str, Any]) -> None:
+    def __init__(self, bus: Any, clock: Any, reset: Any, memory: Memory, plan: dict[str, Any]) -> None:
         self._memory = memory
-        self._errors = plan["write_errors"]
+        self.errors: list[list[int]] = plan["write_errors"]
+        self.beats = 0
         self.problems: list[str] = []
-        super().__init__(bus, clock)
+        super().__init__(bus, clock, reset, reset_active_level=False)
         self.aw_channel.queue_occupancy_limit = _BURSTS
         self.w_channel.queue_occupancy_limit = _BEATS
         self.b_channel.queue_occupancy_limit = _BURSTS
@@ -187,10 +248,11 @@ class WriteMemory(AxiSlaveWrite):
             worst = AxiResp.OKAY
             for beat in range(beats):
                 w = await self.w_channel.recv()
+                self.beats += 1
                 if bool(int(w.wlast)) != (beat == beats - 1):
                     self.problems.append(f"wlast was wrong in beat {beat} of the {beats} at {address:#x}")
                 place, strobe = address + beat * lanes, int(w.wstrb)
-                response = error_at(self._errors, place)
+                response = error_at(self.errors, place)
                 if response is AxiResp.OKAY and strobe:
                     data = resolved(w.wdata).to_bytes(lanes, "little")
                     try:
@@ -250,6 +312,14 @@ def pauses(seed: int, name: str, chance: float) -> Iterator[bool]:
         yield from [idle] * length
 
 
+async def pull_reset(dut: Any) -> None:
+    """Reset the accelerator for some cycles."""
+    dut.aresetn.value = 0
+    await ClockCycles(dut.aclk, RESET_CYCLES)
+    dut.aresetn.value = 1
+    await ClockCycles(dut.aclk, 1)
+
+
 @cocotb.test()
 async def system(dut: Any) -> None:
     """Run the plan's program as the host, and report how it ended."""
@@ -257,14 +327,14 @@ async def system(dut: Any) -> None:
     memory = Memory(Path("memory.bin").read_bytes(), plan["base"])
     dut.aresetn.value = 0
     Clock(dut.aclk, PERIOD, unit="step", impl="gpi").start()
-    await ClockCycles(dut.aclk, RESET_CYCLES)
-    dut.aresetn.value = 1
+    await pull_reset(dut)
     start = time.perf_counter()
 
     bus = AxiBus.from_prefix(dut, "m_axi")
-    read = ReadMemory(bus.read, dut.aclk, memory, plan)
-    write = WriteMemory(bus.write, dut.aclk, memory, plan)
-    registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.aclk)
+    read = ReadMemory(bus.read, dut.aclk, dut.aresetn, memory, plan)
+    write = WriteMemory(bus.write, dut.aclk, dut.aresetn, memory, plan)
+    lite = AxiLiteBus.from_prefix(dut, "s_axil")
+    registers = AxiLiteMaster(lite, dut.aclk, dut.aresetn, reset_active_level=False)
     read_if, write_if = registers.read_if, registers.write_if
     channels = {
         "ar": read.ar_channel,
@@ -282,7 +352,7 @@ async def system(dut: Any) -> None:
         if chance:
             channels[name].set_pause_generator(pauses(plan["seed"], name, chance))
 
-    transport = SimTransport(dut, registers, memory, plan["limit"])
+    transport = SimTransport(dut, registers, read, write, memory, plan["limit"])
     module, function = plan["program"].split(":")
     program = getattr(importlib.import_module(module), function)
     outcome: dict[str, Any] = {}
@@ -295,7 +365,8 @@ async def system(dut: Any) -> None:
     except Exception as e:
         outcome["failed"] = f"{type(e).__name__}: {e}"
     await ClockCycles(dut.aclk, plan["settle"])
-    outcome["flags"] = [name for name in FLAGS if str(getattr(dut, name).value) != "0"]
+    watched = [*FLAGS, *OPEN] if "result" in outcome else FLAGS
+    outcome["flags"] = [name for name in watched if str(getattr(dut, name).value) != "0"]
     outcome["problems"] = write.problems[:1]
     outcome["cycles"] = int(dut.cycles.value)
     outcome["seconds"] = time.perf_counter() - start
