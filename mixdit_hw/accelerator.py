@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Cat, ClockDomain, Module, ResetInserter, Signal
+from amaranth.hdl import Cat, ClockDomain, Module, Mux, ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
@@ -200,9 +200,9 @@ class System(wiring.Component):
         fault, fault_tag = Signal(8), Signal(32)
         with m.If(control.ended):
             m.d.sync += done.eq(done + 1)
-        with m.If(control.failed):
+        with m.If(control.failed):  # in the cycle of an acknowledgement it stays, as `control.halted` does
             m.d.sync += [failed.eq(failed + 1), fault.eq(control.fault), fault_tag.eq(control.tag)]
-        with m.If(bank.fault_clear_strobe):
+        with m.Elif(bank.fault_clear_strobe):
             m.d.sync += [fault.eq(0), fault_tag.eq(0)]
         m.d.comb += [
             control.doorbell.eq(bank.doorbell_strobe),
@@ -233,16 +233,24 @@ class System(wiring.Component):
         }
         counts = {name: Signal(COUNTER_BITS, name=name) for name in events}
         ended = control.ended | control.failed
+        started = Signal()  # this job; before that, the core still has the counts of another
+        with m.If(control.start):
+            m.d.sync += started.eq(1)
+        with m.Elif(~control.active):
+            m.d.sync += started.eq(0)
         for name, count in counts.items():
             with m.If(~control.active):
                 m.d.sync += count.eq(0)
             with m.Else():
                 m.d.sync += count.eq(count + events[name])
-        shown = counts | {"cycles": core.cycles} | {name: getattr(core, name) for name in STEP_EVENTS}
-        for name, count in shown.items():
+        for name in (*events, "cycles", *STEP_EVENTS):
             last = Signal(COUNTER_BITS, name=f"last_{name}")
-            with m.If(ended):
-                m.d.sync += last.eq(count)
+            if name in counts:
+                with m.If(ended):
+                    m.d.sync += last.eq(counts[name])
+            else:  # the core's own, which are gone after the reset at a fault
+                with m.If(control.ended | control.reset):
+                    m.d.sync += last.eq(Mux(started, getattr(core, name), 0))
             m.d.comb += getattr(bank, name).eq(last)
 
 

@@ -148,7 +148,7 @@ def random_job(
 
     formats = (str(rng.choice(params.formats)), str(rng.choice(params.formats)))
     split = (0, n, int(rng.integers(0, n + 1)))[rng.integers(3)]
-    head = (0, 16, int(rng.integers(1, n + 2)))[rng.integers(3)]
+    head = (0, 16, int(rng.integers(1, n + 2)), 65535)[rng.integers(4)]
     if c_type is Data.MX:
         runs = [(blocks_of(size), golden.get_format(formats[i])) for i, size in result_runs(n, split, head)]
         row_bytes = packed_bytes(runs)

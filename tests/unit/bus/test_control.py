@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -50,8 +50,10 @@ class World:
         Cycles from ``done`` until the last write has been answered.
     lag
         Cycles that what is on the bus needs to come back.
-    fail
-        Errors: the reads (by address) or writes (by the number of the job that runs) that fail, and their answers.
+    fail_reads, fail_writes
+        Answers to the reads, by address, and to the writes, by the number of the job that runs, that fail.
+    window
+        First and last address that jobs may touch.
     """
 
     memory: Memory
@@ -67,7 +69,7 @@ class World:
     masks: list[dict[int, int]] = field(default_factory=list)  # of each job that started
     jobs: list[int] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)  # addresses
-    states: list[str] = field(default_factory=list)  # of the job at work, in each cycle
+    halting: bool = False
 
     def run(self, host: Host) -> None:
         """Run until the host has ended and all is at rest."""
@@ -144,23 +146,21 @@ class World:
                         error_at.append((at, "write", code))
                     mask = {}
                 if out["halt"] and not out["reset"]:  # what is on its way comes back, and nothing new begins
-                    if not self._halting:
+                    if not self.halting:
                         busy_until = min(busy_until, self.now + self.lag)
                         write_until = min(write_until, self.now + self.lag + 3)
                         done_at = -1
                         for i, (at, side, code) in enumerate(error_at):
                             error_at[i] = min(at, min(busy_until, write_until) - 1), side, code
                         error_at[:] = [e for e in error_at if e[0] > self.now]
-                    self._halting = True
+                    self.halting = True
                 else:
-                    self._halting = False
+                    self.halting = False
                 quiet = 0 if out["active"] or pulses else quiet + 1
                 self.now += 1
                 assert self.now < 100_000
 
         BENCH.run(stimulus(), OUTPUTS)
-
-    _halting: bool = False
 
     def _read(self, address: int, count: int, item: int, items: deque[tuple[int, int]], rng: random.Random) -> None:
         data = self.memory.read_memory(address, count)
@@ -225,7 +225,7 @@ def a_job(**changes) -> Job:
     return Job(**{**known, "segments": (Segment(blocks=2),), "w_columns": True, "interrupt": False} | changes)
 
 
-def a_memory(jobs: list[Job | bytes], masks: dict[int, bytes] | None = None) -> tuple[Memory, list[int]]:
+def a_memory(jobs: Sequence[Job | bytes], masks: dict[int, bytes] | None = None) -> tuple[Memory, list[int]]:
     """Descriptors, and their addresses, which are multiples of 4 and no more."""
     memory = Memory(random.Random(5).randbytes(1 << 15))
     addresses = [4 + 132 * i for i in range(len(jobs))]

@@ -59,13 +59,17 @@ module bench;
   end
 endmodule
 """
-LAWFUL = {"size": 3, "burst": 1}
-AR, AR0 = {"arvalid": 1, "arready": 1, "arlen": 1}, {"arvalid": 1, "arready": 1, "arlen": 0}
-AW, AW0 = {"awvalid": 1, "awready": 1, "awlen": 1}, {"awvalid": 1, "awready": 1, "awlen": 0}
-R, R_LAST = {"rvalid": 1, "rready": 1}, {"rvalid": 1, "rready": 1, "rlast": 1}
-W, W_LAST = {"wvalid": 1, "wready": 1}, {"wvalid": 1, "wready": 1, "wlast": 1}
-B = {"bvalid": 1, "bready": 1}
-RESET = {"rstn": 0}
+LAWFUL: dict[str, int] = {"size": 3, "burst": 1}
+AR: Row = {"arvalid": 1, "arready": 1, "arlen": 1}
+AR0: Row = {"arvalid": 1, "arready": 1, "arlen": 0}
+AW: Row = {"awvalid": 1, "awready": 1, "awlen": 1}
+AW0: Row = {"awvalid": 1, "awready": 1, "awlen": 0}
+R: Row = {"rvalid": 1, "rready": 1}
+R_LAST: Row = {"rvalid": 1, "rready": 1, "rlast": 1}
+W: Row = {"wvalid": 1, "wready": 1}
+W_LAST: Row = {"wvalid": 1, "wready": 1, "wlast": 1}
+B: Row = {"bvalid": 1, "bready": 1}
+RESET: Row = {"rstn": 0}
 # What makes the lite rules raise flags too is no breach there: its accesses have one beat.
 CASES: dict[str, tuple[list[Row], set[str]]] = {
     "reads": ([AR, R, AR0, R_LAST, R_LAST], set()),
