@@ -1,9 +1,9 @@
 """What the accelerator's operand buffers do for a product: how often A and W are read, and whether that is hidden.
 
-A slot of A's buffer holds a panel of R*T rows, one of W's a tile of C columns, of up to ``k_depth`` K blocks. Where all
-K blocks fit, A is read once, and W once for each group of panels; otherwise each tile reads its K blocks of both again,
-chunk by chunk. While the core is at one slot, the next is loaded: a block of A and one of W per cycle, as far as the bus
-brings them.
+A slot of A's buffer holds a panel of R*T rows, one of W's a tile of C columns, of up to ``k_depth`` K blocks. Where
+all K blocks fit, A is read once, and W once for each group of panels; otherwise each tile reads its K blocks of both
+again, chunk by chunk. While the core is at one slot, the next is loaded: a block of A and one of W per cycle, as far as
+the bus brings them.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from ..mlp import Linear, LinearRun, memory_bytes, run_mlp
 from ..params import Params
 from .memory import Memory
 from .plan import Plan
-from .system import CYCLES_PER_SECOND, HostTransport, System, simulate_program
+from .system import CYCLES_PER_SECOND, System, TimedTransport, simulate_program
 
 _LOOK_CYCLES = 2000  # between two looks at the progress
 
@@ -78,7 +78,7 @@ def simulate_mlp(
     return SimulatedMLP(fc1=jobs[0], fc2=jobs[1], cycles=run.cycles, seconds=run.seconds)
 
 
-def mlp_program(transport: HostTransport, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+def mlp_program(transport: TimedTransport, arguments: dict[str, Any]) -> list[dict[str, Any]]:
     """The program of `simulate_mlp`, inside of the simulator."""
     watched = transport if arguments["clock"] is None else _Watched(transport, Path(arguments["clock"]))
     arena = Arena(watched, 0, arguments["size"])
@@ -109,7 +109,7 @@ def plain(layer: Linear) -> dict[str, Any]:
 class _Watched:
     """A transport that notes the cycles so far in a file while it waits."""
 
-    def __init__(self, transport: HostTransport, clock: Path) -> None:
+    def __init__(self, transport: TimedTransport, clock: Path) -> None:
         self._transport = transport
         self._clock = clock
         self.read32, self.write32 = transport.read32, transport.write32

@@ -121,15 +121,19 @@ class SystemRun:
     seconds: float
 
 
-class HostTransport(Transport, Protocol):
+class TimedTransport(Transport, Protocol):
+    """A transport that knows the time."""
+
+    def clock(self) -> float:
+        """Seconds: of the accelerator's own time, where it is simulated."""
+        ...
+
+
+class HostTransport(TimedTransport, Protocol):
     """What a program gets: a transport that knows the simulated time, and has the simulation's switches.
 
     A program that returns must leave the accelerator at rest.
     """
-
-    def clock(self) -> float:
-        """Simulated seconds."""
-        ...
 
     def wait_cycles(self, count: int) -> None:
         """Let clock cycles pass."""

@@ -14,6 +14,7 @@ from tests.support.errors import raises_exactly
 INTEGERS = (
     *("rows", "columns", "share_rows", "share_columns", "loop_latency", "interleave"),
     *("a_depth", "w_depth", "c_depth", "drain", "cmd_depth", "outlier_depth"),
+    *("axi_width", "address_bits", "k_depth", "a_slots", "read_depth", "queue_depth"),
 )
 ODD = Params(
     rows=6,
@@ -93,6 +94,20 @@ def test_list_of_formats(value):
         ({"c_depth": 32768}, "c_depth must be 4 to 16384, not 32768"),
         ({"c_depth": 24}, "c_depth must be a power of two, not 24"),
         ({"c_depth": 8}, "c_depth must hold a tile's rows*interleave/drain=16 results, not 8"),
+        ({"axi_width": 96}, "axi_width must be one of 64, 128, 256, 512, not 96"),
+        ({"address_bits": 31}, "address_bits must be 32 to 64, not 31"),
+        ({"address_bits": 65}, "address_bits must be 32 to 64, not 65"),
+        ({"k_depth": 2}, "k_depth must be 4 to 4096, not 2"),
+        ({"k_depth": 8192}, "k_depth must be 4 to 4096, not 8192"),
+        ({"k_depth": 48}, "k_depth must be a power of two, not 48"),
+        ({"a_slots": 1}, "a_slots must be 2 to 4, not 1"),
+        ({"a_slots": 5}, "a_slots must be 2 to 4, not 5"),
+        ({"read_depth": 8}, "read_depth must be 16 to 512, not 8"),
+        ({"read_depth": 1024}, "read_depth must be 16 to 512, not 1024"),
+        ({"read_depth": 100}, "read_depth must be a power of two, not 100"),
+        ({"queue_depth": 2}, "queue_depth must be 4 to 64, not 2"),
+        ({"queue_depth": 128}, "queue_depth must be 4 to 64, not 128"),
+        ({"queue_depth": 6}, "queue_depth must be a power of two, not 6"),
         ({"drain": 0}, "drain must divide rows=4, not 0"),
         ({"drain": -2}, "drain must divide rows=4, not -2"),
         ({"drain": 3}, "drain must divide rows=4, not 3"),
@@ -109,6 +124,11 @@ def test_values(changes, text):
         Params().replace(**changes)
 
 
+@pytest.mark.parametrize(("columns", "lanes"), [(1, 1), (2, 2), (3, 1), (8, 8), (12, 4), (16, 16), (48, 16), (128, 16)])
+def test_store_lanes(columns, lanes):
+    assert Params(columns=columns, share_columns=1).store_lanes == lanes
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -118,6 +138,8 @@ def test_values(changes, text):
         {"a_depth": 16, "w_depth": 4, "c_depth": 16, "cmd_depth": 1},
         {"interleave": 16, "a_depth": 64},
         {"a_depth": 4096, "w_depth": 4096, "c_depth": 16384, "cmd_depth": 64},
+        {"axi_width": 64, "address_bits": 32, "k_depth": 4, "a_slots": 2, "read_depth": 16, "queue_depth": 4},
+        {"axi_width": 512, "address_bits": 64, "k_depth": 4096, "a_slots": 4, "read_depth": 512, "queue_depth": 64},
         *({"rounding": rounding} for rounding in (*ROUNDINGS, "runtime")),
     ],
 )
