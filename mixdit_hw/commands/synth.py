@@ -11,6 +11,7 @@ from ..params import Params
 from ..report import synth
 from ..report.asic import default_liberty
 from ..report.liberty import read_library
+from ..report.memories import LEAST_ENTRIES, LEAST_WIDTH, MEMORIES
 from ..report.table import synthesis_lines
 from ..report.targets import FPGA_TARGETS
 
@@ -36,6 +37,15 @@ from ..report.targets import FPGA_TARGETS
     help="Let multipliers of pairs and quads be DSPs.  [default: --dsp for such designs; others multiply in LUTs]",
 )
 @click.option("--flat", is_flag=True, help="Dissolve the boundaries of units.")
+@click.option(
+    "--memories",
+    type=click.Choice(MEMORIES),
+    default="cells",
+    show_default=True,
+    help="Of asic: what memories become, flip-flops or, where they have at least "
+    f"{LEAST_ENTRIES} entries of at least {LEAST_WIDTH} bits and clocked reads, macros, which are counted and have no "
+    "area.",
+)
 @click.option("--timing/--no-timing", default=True, show_default=True, help="Measure the period, of asic.")
 @click.option("-o", "--output", type=options.OUTPUT, metavar="FILE", help="Write the result as JSON.")
 @click.option(
@@ -52,6 +62,7 @@ def command(
     unit: str,
     dsp: bool | None,
     flat: bool,
+    memories: str,
     timing: bool,
     output: Path | None,
     build_dir: Path,
@@ -61,8 +72,8 @@ def command(
     """Synthesise a design's generated Verilog with Yosys and tell its size, unit by unit.
 
     FPGA targets and generic gates: cells, LUTs, flip-flops, DSPs and RAM blocks. asic: area of logic and of registers,
-    mapped by `synth -flatten; dfflibmap; abc -liberty -constr -D 1` with memories as flip-flops, and the minimum period
-    between registers, where OpenSTA is installed.
+    mapped by `synth -flatten; dfflibmap; abc -liberty -constr -D 1` with memories as flip-flops or as macros, and the
+    minimum period between registers, where OpenSTA is installed.
     """
     if liberty is not None and target != "asic":
         raise click.UsageError(f"--liberty is for --target asic, not for {target}")
@@ -75,6 +86,8 @@ def command(
         raise click.UsageError(
             f"with multipliers={params.multipliers} they stand outside of engines: use --unit cluster"
         )
+    if memories == "macros" and target != "asic":
+        raise click.UsageError(f"--memories macros is for --target asic, not for {target}")
     unit = "core" if unit == "top" else unit
     library = read_library(liberty or default_liberty()) if target == "asic" else None
     if output is not None:
@@ -87,6 +100,7 @@ def command(
             library=library,
             dsp=dsp,
             flat=flat,
+            memories=memories,
             timing=timing,
             build_dir=build_dir,
             progress=tell,

@@ -23,6 +23,7 @@ from ..params import Params
 from . import asic
 from .area import area_of
 from .liberty import Library
+from .memories import CELL, MEMORIES, MEMORIES_FILE, Macro, add_macros, parse_macros
 from .stat import ModuleCells, count_instances, parse_stat
 from .targets import FPGA_TARGETS
 from .timing import NO_PATHS, NOT_MEASURED, Timing, find_sta, measure_timing
@@ -50,11 +51,13 @@ class UnitShare:
         How many of it the design has.
     each
         What one instance takes itself, without other units in it: cells, luts, ffs, dsps and brams, or cells, logic,
-        registers and area.
+        registers and area, and with memories as macros macros and memory_bits.
     share
         Part of the design's total that all its instances take themselves; these add up to 1.
     cells
         Cells of one instance by type.
+    macros
+        Memories of one instance that are macros.
     """
 
     module: str
@@ -62,6 +65,7 @@ class UnitShare:
     each: dict[str, float]
     share: float
     cells: dict[str, int]
+    macros: tuple[Macro, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,10 @@ class Synthesis:
         Yosys's commands.
     folder
         Where script, netlist and logs are kept.
+    memories
+        One of `MEMORIES`: whether memories of some size are macros, without area.
+    macros
+        All of these.
     """
 
     unit: str
@@ -110,10 +118,14 @@ class Synthesis:
     tools: dict[str, str]
     script: tuple[str, ...]
     folder: Path
+    memories: str = "cells"
+    macros: tuple[Macro, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         timing = self.timing.to_dict() if self.timing is not None else {"period": None, "note": self.timing_note}
+        asic = {"timing": timing, "library": self.library, "memories": self.memories}
+        asic["macros"] = [asdict(macro) for macro in self.macros]
         return {
             "unit": self.unit,
             "params": self.params.to_dict(),
@@ -123,7 +135,7 @@ class Synthesis:
             "total": self.total,
             "shared": self.shared,
             "units": [asdict(unit) for unit in self.units],
-            **({"timing": timing, "library": self.library} if self.target == "asic" else {}),
+            **(asic if self.target == "asic" else {}),
             "tools": self.tools,
             "script": list(self.script),
             "folder": self.folder.as_posix(),
@@ -138,6 +150,7 @@ def synthesize(
     library: Library | None = None,
     dsp: bool | None = None,
     flat: bool = False,
+    memories: str = "cells",
     timing: bool = True,
     order: int | None = None,
     build_dir: Path = DEFAULT_BUILD_DIR,
@@ -158,6 +171,9 @@ def synthesize(
         Allow DSPs, where the target has any; None for designs only whose multipliers are made for them.
     flat
         Dissolve the units' boundaries.
+    memories
+        ``cells``: they become flip-flops, for asic. ``macros``: those of at least `memories.LEAST_ENTRIES` entries of
+        `memories.LEAST_WIDTH` bits that are read by the clock are counted instead, and have no area.
     timing
         Measure the period, for asic.
     order
@@ -175,7 +191,8 @@ def synthesize(
     CheckError
         A cell could not be mapped.
     InputError
-        An unknown unit or target, a library that does not fit the target or has no area for a cell.
+        An unknown unit or target, macros for another target than asic, a library that does not fit the target or has no
+        area for a cell.
     ToolError
         A tool is missing, fails, is killed or takes too long.
     OutputError
@@ -187,6 +204,10 @@ def synthesize(
         raise InputError(
             f"library must be given for asic only, not for {target}" if library else "asic needs a library"
         )
+    if memories not in MEMORIES:
+        raise InputError(f"memories must be one of {', '.join(MEMORIES)}, not {memories!r}")
+    if memories == "macros" and target != "asic":
+        raise InputError(f"memories can be macros for asic only, not for {target}")
     if order is not None and order < 1:
         raise InputError(f"order must be at least 1, not {order}")
     dsp = params.multipliers != "logic" if dsp is None else dsp
@@ -197,12 +218,17 @@ def synthesize(
     text = design.text(params)
     top = design.name
     kept = () if flat else tuple(name for name in design.units if name != top)
+    macros = memories == "macros"
     sta = find_sta() if timing and library is not None else None
     script = [
         f"read_verilog {_DESIGN_FILE}",
         f"hierarchy -check -top {top}",
         *([f"setattr -mod -set keep_hierarchy 1 {' '.join(kept)}"] if kept else []),
-        *(asic.map_script(top, order) if library is not None else FPGA_TARGETS[target].script(top, dsp=dsp)),
+        *(
+            asic.map_script(top, order, macros=macros)
+            if library is not None
+            else FPGA_TARGETS[target].script(top, dsp=dsp)
+        ),
         f"tee -q -o {_STAT_FILE} stat -json",
         *(asic.netlist_script() if sta is not None else []),
     ]
@@ -214,7 +240,8 @@ def synthesize(
             (work / asic.CONSTRAINTS_FILE).write_text(asic.constraints(library))
         run_yosys(script, work, timeout=timeout, progress=lambda name: say(f"Yosys, {name}"))
         modules = _read_stat(work / _STAT_FILE, top)
-        total, units, shared = _shares(modules, top, target, library)
+        found_macros = parse_macros(_read(work / MEMORIES_FILE, "list of memories")) if macros else None
+        total, units, shared = _shares(modules, top, target, library, found_macros)
         found, note = None, "not asked for" if library is not None and not timing else ""
         if sta is not None and library is not None:
             say("OpenSTA")
@@ -239,6 +266,8 @@ def synthesize(
             tools=tools,
             script=tuple(script),
             folder=kept_in,
+            memories=memories,
+            macros=add_macros((u.instances, u.macros) for u in units),
         )
         write_text(work / _RESULT_FILE, to_json(result))
     return result
@@ -252,13 +281,21 @@ def to_json(result: Synthesis) -> str:
 
 
 def _shares(
-    modules: dict[str, ModuleCells], top: str, target: str, library: Library | None
+    modules: dict[str, ModuleCells],
+    top: str,
+    target: str,
+    library: Library | None,
+    macros: dict[str, tuple[Macro, ...]] | None,
 ) -> tuple[dict[str, float], tuple[UnitShare, ...], str]:
     """Total, units and what the shares are parts of."""
     instances = count_instances(modules, top)
     each: dict[str, dict[str, float]] = {}
     for name in instances:
-        cells = modules[name].cells
+        cells = modules[name].cells.copy()
+        kept = (macros or {}).get(name, ())
+        if kept:
+            cells.subtract({CELL: sum(macro.count for macro in kept)})
+            cells = +cells
         if library is None:
             each[name] = {**FPGA_TARGETS[target].resources(cells)}
         else:
@@ -268,6 +305,11 @@ def _shares(
                 "logic": area.logic,
                 "registers": area.registers,
                 "area": area.total,
+                **(
+                    {"macros": sum(m.count for m in kept), "memory_bits": sum(m.bits for m in kept)}
+                    if macros is not None
+                    else {}
+                ),
             }
     total: Counter[str] = Counter(dict.fromkeys(each[top], 0))
     for name, count in instances.items():
@@ -282,6 +324,7 @@ def _shares(
             each=each[name],
             share=count * each[name][shared] / whole,
             cells=dict(sorted(modules[name].cells.items())),
+            macros=(macros or {}).get(name, ()),
         )
         for name, count in instances.items()
     )
@@ -289,13 +332,17 @@ def _shares(
 
 
 def _read_stat(path: Path, top: str) -> dict[str, ModuleCells]:
-    try:
-        modules = parse_stat(path.read_text())
-    except OSError as e:
-        raise ToolError(f"Yosys wrote no statistic: {e.strerror or e}") from None
+    modules = parse_stat(_read(path, "statistic"))
     if top not in modules:
         raise ToolError(f"Yosys's statistic has no module {top}")
     return modules
+
+
+def _read(path: Path, what: str) -> str:
+    try:
+        return path.read_text()
+    except OSError as e:
+        raise ToolError(f"Yosys wrote no {what}: {e.strerror or e}") from None
 
 
 def _digest(*texts: str) -> str:

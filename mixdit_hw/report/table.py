@@ -11,17 +11,21 @@ _WORST_STAGES = 3
 def synthesis_lines(result: Synthesis) -> Iterator[str]:
     """Lines of text: a row per unit, the total, the period and what was used."""
     columns = list(result.total)
+    names = [column.replace("_", " ") for column in columns]
     rows = [
         [unit.module, f"{unit.instances:,}", *(f"{unit.each[c]:,.0f}" for c in columns), f"{unit.share:.1%}"]
         for unit in result.units
     ]
     rows.append(["total", "", *(f"{result.total[c]:,.0f}" for c in columns), ""])
-    yield from align_table([["unit", "instances", *columns, f"of {result.shared}"], *rows])
+    yield from align_table([["unit", "instances", *names, f"of {result.shared}"], *rows])
     if len(result.units) > 1:
         yield "A unit's row is one instance without the units in it; its share is that of all its instances."
     if result.target == "asic":
         yield ""
         yield _labelled("library", f"{result.library['name']}; areas in its unit (um2 mostly), all registers included")
+        if result.memories == "macros":
+            macros = ", ".join(map(str, result.macros)) or "none"
+            yield _labelled("macros", f"not in the area, by entries x bits: {macros}")
         timing = result.timing
         if timing is None:
             yield _labelled("period", result.timing_note)

@@ -133,3 +133,28 @@ def test_without_dsps(build_dir: Path):
     result = synthesize(PAIRS, "cluster", target="ecp5", dsp=False, build_dir=build_dir)
     assert result.total["dsps"] == 0
     assert not any(kind.startswith("MULT") for unit in result.units for kind in unit.cells)
+
+
+def test_memories_stay_memories(library: Library, build_dir: Path):
+    """The reader's two queues: what is around them is much the same, and their bits are in no register."""
+    params = NARROW.replace(axi_width=64, read_depth=16)
+    kept = synthesize(params, "fetcher", target="asic", library=library, memories="macros", build_dir=build_dir)
+    cells = synthesize(params, "fetcher", target="asic", library=library, timing=False, build_dir=build_dir)
+    assert any(macro.entries == 16 and macro.width == 64 for macro in kept.macros)
+    bits = kept.total["memory_bits"]
+    assert bits == sum(macro.bits for macro in kept.macros) >= 16 * 64
+    assert kept.total["macros"] == sum(macro.count for macro in kept.macros)
+    assert cells.total["registers"] >= kept.total["registers"] + 96.0 * bits
+    assert not any(unit.macros for unit in cells.units)
+    assert "memories" in kept.to_dict()
+    if find_sta() is not None:
+        assert kept.timing is not None
+
+
+def test_small_memories_become_registers(library: Library, build_dir: Path):
+    """The buffer of one bank, once with enough entries, and once with less."""
+    for depth, entries in ((4, None), (16, 32)):
+        params = NARROW.replace(k_depth=depth)
+        options = {"target": "asic", "library": library, "timing": False, "build_dir": build_dir}
+        (macro,) = synthesize(params, "w_buffer", memories="macros", **options).macros or (None,)
+        assert entries == (macro and macro.entries)

@@ -78,6 +78,7 @@ def test_options(capsys, asked):
         "library": None,
         "dsp": False,
         "flat": True,
+        "memories": "cells",
         "timing": True,
         "build_dir": Path("x"),
         "progress": None,
@@ -100,6 +101,12 @@ def test_liberty_is_read(capsys, asked):
     assert asked[0][2]["library"].name == "l"
 
 
+def test_memories(capsys, asked):
+    Path("l.lib").write_text("library (l) { cell (B) { area : 1; } }")
+    assert run(capsys, "--target", "asic", "--liberty", "l.lib", "--memories", "macros")[0] == 0
+    assert asked[0][2]["memories"] == "macros"
+
+
 @pytest.mark.parametrize(
     ("args", "status", "message"),
     [
@@ -117,6 +124,12 @@ def test_liberty_is_read(capsys, asked):
         (("--target", "ecp5", "--liberty", "l.lib"), 2, "--liberty is for --target asic, not for ecp5"),
         (("--target", "generic", "--dsp"), 2, "--dsp is for FPGAs, not for generic"),
         (("--target", "asic", "--dsp"), 2, "--dsp is for FPGAs, not for asic"),
+        (("--target", "ecp5", "--memories", "macros"), 2, "--memories macros is for --target asic, not for ecp5"),
+        (
+            ("--target", "asic", "--memories", "ram"),
+            2,
+            "Invalid value for '--memories': 'ram' is not one of 'cells', 'macros'.",
+        ),
         (("--target", "ecp5", "--dsp"), 2, "--dsp is for designs with multipliers=pairs or quads, not logic"),
         (
             ("--target", "ecp5", "--unit", "engine", "--set", "multipliers=pairs"),

@@ -4,6 +4,7 @@ from mixdit_hw.errors import ToolError
 from mixdit_hw.report import asic
 from mixdit_hw.report.asic import constraints, default_liberty, map_script, netlist_script
 from mixdit_hw.report.liberty import parse_library
+from mixdit_hw.report.memories import macro_script
 
 
 def test_default_liberty(tmp_path, monkeypatch):
@@ -36,6 +37,14 @@ def test_mapping_in_another_order():
     script = map_script("top", 7)
     assert script[2:4] == ["flatten -noscopeinfo", "rename -scramble-name -seed 7"]
     assert script[:2] + script[4:] == map_script("top")
+
+
+def test_mapping_with_macros():
+    script = map_script("top", macros=True)
+    coarse = script.index("synth -flatten -top top -run begin:fine")
+    fine = script.index("synth -top top -run fine:check")
+    assert script[coarse + 1 : fine] == macro_script()
+    assert [*script[:coarse], "synth -flatten -top top", *script[fine + 1 :]] == map_script("top")
 
 
 def test_netlist_is_flat_and_in_the_verilog_that_opensta_reads():

@@ -10,6 +10,7 @@ from mixdit_hw.errors import CheckError, InputError, OutputError, ToolError
 from mixdit_hw.params import Params
 from mixdit_hw.report import synth, yosys
 from mixdit_hw.report.liberty import parse_library
+from mixdit_hw.report.memories import Macro
 from mixdit_hw.report.synth import TARGETS, synthesize
 
 PARAMS = Params(rows=1, columns=2, a_depth=16, w_depth=4, c_depth=4, formats=("mx6",))
@@ -54,6 +55,15 @@ def writes(stat: dict[str, dict[str, int]]) -> str:
     return f"open('stat.json', 'w').write({text!r})"
 
 
+def dumped(module: str, sizes: list[tuple[int, int]]) -> str:
+    """What Yosys writes of a module's macros."""
+    cells = "".join(
+        f"  cell \\memory_macro \\m{n}\n    parameter \\WIDTH {width}\n    parameter \\SIZE {entries}\n  end\n"
+        for n, (entries, width) in enumerate(sizes)
+    )
+    return f"\nmodule \\{module}\n{cells}end\n"
+
+
 def test_areas_and_shares(tmp_path, fake_yosys, monkeypatch):
     monkeypatch.setattr(synth, "find_sta", lambda: None)
     fake_yosys(writes(STAT))
@@ -92,6 +102,57 @@ def test_script_of_asic(tmp_path, fake_yosys, monkeypatch):
         "abc -liberty cells.lib -constr constraints -D 1",
         "tee -q -o stat.json stat -json",
     )
+
+
+def test_memories_as_macros(tmp_path, fake_yosys):
+    """They are counted, with all instances of their units, and have no area; all else must be of the library."""
+    stat = {
+        "mixdit_array": {"NAND": 5, "memory_macro": 1, "mixdit_engine": 2},
+        "mixdit_engine": {"NAND": 20, "DFF": 3, "memory_macro": 3},
+    }
+    cells = [("mixdit_array", [(64, 27)]), ("mixdit_engine", [(16, 8), (64, 27), (16, 8)])]
+    dump = "".join(dumped(name, sizes) for name, sizes in cells)
+    fake_yosys(f"{writes(stat)}\nopen('memories.txt', 'w').write({dump!r})")
+    options = {"target": "asic", "library": LIBRARY, "timing": False, "build_dir": tmp_path}
+    result = synthesize(PARAMS, "array", memories="macros", **options)
+    deep = 64 * 27
+    assert result.total == {
+        "cells": 51,
+        "logic": 90.0,
+        "registers": 60.0,
+        "area": 150.0,
+        "macros": 7,
+        "memory_bits": 3 * deep + 4 * 128,
+    }
+    assert result.macros == (Macro(entries=16, width=8, count=4), Macro(entries=64, width=27, count=3))
+    array, engine = result.units
+    assert (array.each["macros"], array.each["memory_bits"]) == (1, deep)
+    assert engine.macros == (Macro(entries=16, width=8, count=2), Macro(entries=64, width=27, count=1))
+    written = result.to_dict()
+    assert written["memories"] == "macros"
+    assert written["macros"][0] == {"entries": 16, "width": 8, "count": 4}
+    assert json.loads((result.folder / "result.json").read_text()) == json.loads(json.dumps(written))
+    with pytest.raises(CheckError, match=r"^1 cells memory_macro could not be mapped: l\.lib has no such cell$"):
+        synthesize(PARAMS, "array", **options)
+
+
+def test_a_macro_too_many(tmp_path, fake_yosys):
+    """One that is not in the list of memories is an unknown cell."""
+    dump = dumped("mixdit_engine", [(64, 27)])
+    fake_yosys(f"{writes({'mixdit_engine': {'memory_macro': 2}})}\nopen('memories.txt', 'w').write({dump!r})")
+    options = {"target": "asic", "library": LIBRARY, "timing": False, "build_dir": tmp_path, "memories": "macros"}
+    with pytest.raises(CheckError, match=r"^1 cells memory_macro could not be mapped"):
+        synthesize(PARAMS, "engine", **options)
+    fake_yosys(writes({"mixdit_engine": {}}))
+    with pytest.raises(ToolError, match=r"^Yosys wrote no list of memories: No such file or directory$"):
+        synthesize(PARAMS, "engine", **options)
+
+
+def test_macros_are_for_asic():
+    with pytest.raises(InputError, match=r"^memories can be macros for asic only, not for ecp5$"):
+        synthesize(PARAMS, "engine", target="ecp5", memories="macros")
+    with pytest.raises(InputError, match=r"^memories must be one of cells, macros, not 'ram'$"):
+        synthesize(PARAMS, "engine", target="asic", library=LIBRARY, memories="ram")
 
 
 def test_another_order_of_cells(tmp_path, fake_yosys, monkeypatch):

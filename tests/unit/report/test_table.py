@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixdit_hw.params import Params
+from mixdit_hw.report.memories import Macro
 from mixdit_hw.report.synth import Synthesis, UnitShare
 from mixdit_hw.report.table import align_table, synthesis_lines
 from mixdit_hw.report.timing import NOT_MEASURED, Timing
@@ -62,6 +63,23 @@ def test_period():
         "            4.50 ns with the ports: i[3] to c",
         "slowest     paths to b 4.19, c 3.00, d 2.50 ns",
     ]
+
+
+def test_macros():
+    kept = {"macros": 1, "memory_bits": 1728}
+    result = replace(
+        RESULT,
+        memories="macros",
+        total={**ENGINE, **kept},
+        units=(replace(RESULT.units[1], each={**ENGINE, **kept}),),
+        macros=(Macro(entries=64, width=27, count=1200), Macro(entries=1024, width=144, count=1)),
+    )
+    lines = list(synthesis_lines(result))
+    assert lines[0] == "unit           instances  cells  logic  registers  area  macros  memory bits  of area"
+    assert lines[1] == "mixdit_engine          2     23     40         30    70       1        1,728    93.3%"
+    assert lines[5] == "macros      not in the area, by entries x bits: 1,200 of 64 x 27, 1 of 1,024 x 144"
+    none = list(synthesis_lines(replace(result, macros=())))[5]
+    assert none == "macros      not in the area, by entries x bits: none"
 
 
 def test_ports_that_bound_nothing_are_left_out():
