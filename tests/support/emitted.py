@@ -148,7 +148,7 @@ def lint(folder: Path, name: str) -> str:
     tools = find_verilator()
     command = [tools.verilator, "--lint-only", "-Wall", "--quiet", "--top-module", name, f"{name}.vlt", f"{name}.v"]
     result = subprocess.run(
-        command, cwd=folder, env=tools.environment(), capture_output=True, text=True, check=False, timeout=120
+        command, cwd=folder, env=tools.environment(), capture_output=True, text=True, check=False, timeout=TIMEOUT_S
     )
     return result.stdout + result.stderr + (f"status {result.returncode}" if result.returncode else "")
 
