@@ -299,12 +299,12 @@ def early_clears(transport: Any, arguments: dict[str, Any]) -> list[int]:
     Parameters
     ----------
     arguments
-        ``params``, ``window``, ``illegal``, and ``cycles`` to try.
+        ``params``, ``window``, ``illegal``, and ``first`` and ``last`` cycle to try.
     """
     params = Params.from_dict(arguments["params"])
     bench = _Bench(transport, transport.memory, params, tuple(arguments["window"]))
     found = [0, 0]
-    for cycle in range(arguments["cycles"]):
+    for cycle in range(arguments["first"], arguments["last"] + 1):
         bench.submit(arguments["illegal"])
         transport.wait_cycles(cycle)
         transport.write32(OFFSETS["FAULT_CLEAR"], 1)
