@@ -116,6 +116,9 @@ class World:
                 yield row
                 out = {name: values[-1] for name, values in BENCH.outputs.items()}
                 self._note(out, mask)
+                if out["ended"]:
+                    assert read_idle, "the end while a read is under way"
+                    assert write_idle, "the end while a write is under way"
                 if out["reset"]:
                     assert out["halt"], "reset only under halt"
                     assert read_idle, "reset while a read is under way"
@@ -139,7 +142,8 @@ class World:
                     offered = False
                 if out["start"]:
                     done_at = self.now + self.work
-                    write_until = busy_until = done_at + self.flush
+                    write_until = done_at + self.flush
+                    busy_until = done_at + rng.randrange(2 * self.flush + 1)
                     code = self.fail_writes.get(len(self.jobs) - 1)
                     if code is not None:  # told at the latest with the last answer
                         at = self.now + 1 + rng.randrange(self.work + self.flush)
