@@ -857,9 +857,9 @@ module mixdit_job_check (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -2058,9 +2058,9 @@ module mixdit_job_control (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -11058,19 +11058,94 @@ module mixdit_core (
   );
 endmodule
 
-module mixdit_column_operands_held (
-  input  wire        o__ready,
+module mixdit_column_operands_held_0 (
   input  wire        clk,
   input  wire        rst,
-  output wire        i__ready,
   input  wire        i__valid,
-  input  wire [29:0] i__payload,
+  output wire        i__ready,
+  input  wire        o__ready,
+  input  wire [30:0] i__payload,
   output reg         o__valid = 1'h0,
-  output reg  [29:0] o__payload = 30'h00000000
+  output reg  [30:0] o__payload = 31'h00000000
 );
   wire _00_;
   wire _01_;
-  wire [29:0] _02_;
+  wire [30:0] _02_;
+  wire _03_;
+  assign _00_ = ~ o__valid;
+  assign i__ready = _00_ | o__ready;
+  always @(posedge clk)
+    o__valid <= _01_;
+  always @(posedge clk)
+    o__payload <= _02_;
+  assign _02_ = i__ready ? i__payload : o__payload;
+  assign _03_ = i__ready ? i__valid : o__valid;
+  assign _01_ = rst ? 1'h0 : _03_;
+endmodule
+
+module mixdit_column_operands_held_1 (
+  input  wire        clk,
+  input  wire        rst,
+  output wire        i__ready,
+  input  wire        o__ready,
+  input  wire        i__valid,
+  input  wire [30:0] i__payload,
+  output reg         o__valid = 1'h0,
+  output reg  [30:0] o__payload = 31'h00000000
+);
+  wire _00_;
+  wire _01_;
+  wire [30:0] _02_;
+  wire _03_;
+  assign _00_ = ~ o__valid;
+  assign i__ready = _00_ | o__ready;
+  always @(posedge clk)
+    o__valid <= _01_;
+  always @(posedge clk)
+    o__payload <= _02_;
+  assign _02_ = i__ready ? i__payload : o__payload;
+  assign _03_ = i__ready ? i__valid : o__valid;
+  assign _01_ = rst ? 1'h0 : _03_;
+endmodule
+
+module mixdit_column_operands_held_2 (
+  input  wire        clk,
+  input  wire        rst,
+  output wire        i__ready,
+  input  wire        o__ready,
+  input  wire        i__valid,
+  input  wire [30:0] i__payload,
+  output reg         o__valid = 1'h0,
+  output reg  [30:0] o__payload = 31'h00000000
+);
+  wire _00_;
+  wire _01_;
+  wire [30:0] _02_;
+  wire _03_;
+  assign _00_ = ~ o__valid;
+  assign i__ready = _00_ | o__ready;
+  always @(posedge clk)
+    o__valid <= _01_;
+  always @(posedge clk)
+    o__payload <= _02_;
+  assign _02_ = i__ready ? i__payload : o__payload;
+  assign _03_ = i__ready ? i__valid : o__valid;
+  assign _01_ = rst ? 1'h0 : _03_;
+endmodule
+
+module mixdit_column_operands_held_3 (
+  input  wire        clk,
+  input  wire        rst,
+  input  wire        o__ready,
+  output wire        i__ready,
+  input  wire        i__valid,
+  input  wire [30:0] i__payload,
+  output reg         o__valid = 1'h0,
+  output reg  [30:0] o__payload = 31'h00000000
+);
+  wire _00_;
+  wire _01_;
+  wire [30:0] _02_;
   wire _03_;
   assign _00_ = ~ o__valid;
   assign i__ready = _00_ | o__ready;
@@ -11102,9 +11177,9 @@ module mixdit_column_operands (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -11169,14 +11244,14 @@ module mixdit_column_operands (
   // 2 x u32
   output wire [63:0]  bias
 );
-  wire [63:0] _000_;
+  wire _000_;
   wire _001_;
   wire _002_;
   wire _003_;
-  wire [31:0] _004_;
+  wire _004_;
   wire _005_;
   wire _006_;
-  wire _007_;
+  wire [63:0] _007_;
   wire [64:0] _008_;
   wire _009_;
   wire _010_;
@@ -11189,245 +11264,260 @@ module mixdit_column_operands (
   wire _017_;
   wire _018_;
   wire _019_;
-  wire _020_;
+  wire [31:0] _020_;
   wire _021_;
-  wire _022_;
+  wire [31:0] _022_;
   wire _023_;
   wire _024_;
-  wire [2:0] _025_;
-  wire [2:0] _026_;
-  wire [2:0] _027_;
-  wire [2:0] _028_;
-  wire [18:0] _029_;
+  wire _025_;
+  wire _026_;
+  wire _027_;
+  wire _028_;
+  wire _029_;
   wire _030_;
-  wire [31:0] _031_;
-  wire [1:0] _032_;
-  wire [1:0] _033_;
-  wire _034_;
-  wire [17:0] _035_;
-  wire [17:0] _036_;
-  wire [17:0] _037_;
+  wire _031_;
+  wire [18:0] _032_;
+  wire _033_;
+  wire [2:0] _034_;
+  wire [4:0] _035_;
+  wire [5:0] _036_;
+  wire [2:0] _037_;
   wire _038_;
-  wire _039_;
-  wire _040_;
-  wire _041_;
+  wire [3:0] _039_;
+  wire [4:0] _040_;
+  wire [3:0] _041_;
   wire _042_;
-  wire [1:0] _043_;
-  wire [1:0] _044_;
-  wire [1:0] _045_;
+  wire [4:0] _043_;
+  wire [2:0] _044_;
+  wire _045_;
   wire [1:0] _046_;
-  wire [1:0] _047_;
-  wire [1:0] _048_;
+  wire [17:0] _047_;
+  wire _048_;
   wire [1:0] _049_;
-  wire [1:0] _050_;
+  wire [3:0] _050_;
   wire [1:0] _051_;
   wire _052_;
-  wire _053_;
-  wire _054_;
-  wire _055_;
+  wire [2:0] _053_;
+  wire [2:0] _054_;
+  wire [2:0] _055_;
+  wire _056_;
+  wire _057_;
+  wire [17:0] _058_;
+  wire [1:0] _059_;
+  wire _060_;
   wire [31:0] bias_0;
   wire [31:0] bias_1;
-  reg fsm_state = 1'h0;
+  reg [3:0] coming = 4'h0;
+  reg [2:0] full = 3'h0;
+  wire [30:0] i__payload;
+  wire [30:0] i__payload_1;
+  wire [30:0] i__payload_2;
   wire i__ready;
+  wire i__ready_1;
+  wire i__ready_2;
+  wire i__ready_3;
   wire i__valid;
-  wire [29:0] o__payload;
+  wire i__valid_1;
+  wire i__valid_2;
+  wire [30:0] o__payload_3;
+  wire o__ready_3;
+  wire o__valid_3;
   wire [17:0] offset;
-  reg read__addr = 1'h0;
+  reg [1:0] read__addr = 2'h3;
   wire [63:0] read__data;
   wire [63:0] read__data_1;
   wire [31:0] scale_0;
   wire [31:0] scale_1;
-  reg [17:0] signal = 18'h00000;
-  reg [1:0] signal_1 = 2'h0;
-  wire signature__addr;
+  reg second = 1'h0;
+  wire signal;
+  wire signal_1;
+  wire signal_10;
+  reg [1:0] signal_11 = 2'h0;
+  wire [1:0] signal_2;
+  reg signal_3 = 1'h0;
+  reg [1:0] signal_4 = 2'h0;
+  wire [1:0] signal_5;
+  reg [17:0] signal_6 = 18'h00000;
+  wire signal_7;
+  wire signal_8;
+  wire signal_9;
   wire signature__en;
   wire signature__en_1;
-  wire take;
-  reg [1:0] wanted = 2'h0;
-  reg [63:0] bias_2 [1:0];
+  reg [2:0] taken = 3'h0;
+  wire turn;
+  reg uses = 1'h0;
+  reg [63:0] bias_2 [3:0];
   integer bias_2_i;
   initial
-    for (bias_2_i = 0; bias_2_i < 2; bias_2_i = bias_2_i + 1) bias_2[bias_2_i] = 64'h0000000000000000;
+    for (bias_2_i = 0; bias_2_i < 4; bias_2_i = bias_2_i + 1) bias_2[bias_2_i] = 64'h0000000000000000;
   always @(posedge clk) begin
     if (signature__en_1)
-      bias_2[signature__addr] <= item_data[63:0];
+      bias_2[signal_11] <= item_data[63:0];
   end
   assign read__data_1 = bias_2[read__addr];
-  reg [63:0] scale_2 [1:0];
+  reg [63:0] scale_2 [3:0];
   integer scale_2_i;
   initial
-    for (scale_2_i = 0; scale_2_i < 2; scale_2_i = scale_2_i + 1) scale_2[scale_2_i] = 64'h0000000000000000;
+    for (scale_2_i = 0; scale_2_i < 4; scale_2_i = scale_2_i + 1) scale_2[scale_2_i] = 64'h0000000000000000;
   always @(posedge clk) begin
     if (signature__en)
-      scale_2[signature__addr] <= item_data[63:0];
+      scale_2[signal_11] <= item_data[63:0];
   end
   assign read__data = scale_2[read__addr];
-  assign _016_ = | signal_1;
-  assign _019_ = o_valid & o_ready;
-  assign _020_ = o__payload[25:24] == 1'h0;
-  assign _021_ = _019_ & _020_;
-  assign signature__addr = ~ read__addr;
-  assign _012_ = tile_panel == 1'h0;
-  assign _014_ = | { _002_, _013_ };
-  assign _015_ = _012_ & _014_;
-  assign _022_ = ~ o_valid;
-  assign _023_ = tile_valid & _022_;
-  assign _013_ = job[389:388] == 2'h2;
-  assign _002_ = job[391:390] == 2'h2;
-  assign _025_ = signal_1 - 1'h1;
-  assign _026_ = { 1'h0, signal_1 } & _025_;
-  assign _027_ = wanted - 1'h1;
-  assign _028_ = { 1'h0, wanted } & _027_;
-  assign _017_ = | wanted;
-  assign _018_ = ~ _017_;
-  assign _029_ = offset + 4'h8;
-  always @(posedge clk)
-    read__addr <= _030_;
-  always @(posedge clk)
-    signal_1 <= _032_;
-  always @(posedge clk)
-    wanted <= _033_;
-  always @(posedge clk)
-    fsm_state <= _034_;
-  always @(posedge clk)
-    signal <= _035_;
-  assign offset = tile_first ? 18'h00000 : signal;
-  assign take = item_valid & item_ready;
-  assign _000_ = signal_1[0] ? job[455:392] : job[519:456];
-  assign { _008_[64:40], run_address } = _000_ + offset;
+  assign offset = tile_first ? 18'h00000 : signal_6;
+  assign _007_ = signal_2[0] ? job[455:392] : job[519:456];
+  assign { _008_[64:40], run_address } = _007_ + offset;
   assign run_bytes[10:0] = tile_columns << 2'h2;
-  assign signature__en = take & wanted[0];
-  assign scale_0 = _013_ ? read__data[31:0] : _031_;
-  assign _024_ = job[389:388] == 1'h1;
-  assign _031_ = _024_ ? job[423:392] : 32'd1065353216;
-  assign scale_1 = _013_ ? read__data[63:32] : _031_;
-  assign _001_ = ~ wanted[0];
-  assign signature__en_1 = take & _001_;
-  assign bias_0 = _002_ ? read__data_1[31:0] : _004_;
-  assign _005_ = & bias_0[30:23];
-  assign _006_ = | bias_0[22:0];
-  assign _007_ = _005_ & _006_;
-  assign bias[31:0] = _007_ ? 32'd2143289344 : bias_0;
-  assign _003_ = job[391:390] == 1'h1;
-  assign _004_ = _003_ ? job[487:456] : 32'd0;
-  assign bias_1 = _002_ ? read__data_1[63:32] : _004_;
-  assign _009_ = & bias_1[30:23];
-  assign _010_ = | bias_1[22:0];
-  assign _011_ = _009_ & _010_;
-  assign bias[63:32] = _011_ ? 32'd2143289344 : bias_1;
-  assign _036_ = _018_ ? _029_[17:0] : signal;
-  assign _037_ = fsm_state ? _036_ : signal;
-  assign _035_ = rst ? 18'h00000 : _037_;
-  assign _038_ = _018_ ? 1'h0 : fsm_state;
-  function [0:0] _108_;
-    input [0:0] a;
-    input [1:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _108_ = b[0:0];
-      2'b1?:
-        _108_ = b[1:1];
-      default:
-        _108_ = a;
-    endcase
-  endfunction
-  assign _039_ = _108_(fsm_state, { _041_, _038_ }, { _042_, fsm_state });
-  assign _040_ = _023_ ? 1'h1 : fsm_state;
-  assign _041_ = _015_ ? _040_ : fsm_state;
-  assign _034_ = rst ? 1'h0 : _039_;
-  assign _043_ = item_last ? _028_[1:0] : wanted;
-  assign _044_ = take ? _043_ : wanted;
-  function [1:0] _114_;
-    input [1:0] a;
-    input [3:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _114_ = b[1:0];
-      2'b1?:
-        _114_ = b[3:2];
-      default:
-        _114_ = a;
-    endcase
-  endfunction
-  assign _045_ = _114_(wanted, { _047_, _044_ }, { _042_, fsm_state });
-  assign _046_ = _023_ ? { _002_, _013_ } : wanted;
-  assign _047_ = _015_ ? _046_ : wanted;
-  assign _033_ = rst ? 2'h0 : _045_;
-  assign _048_ = run_ready ? _026_[1:0] : signal_1;
-  function [1:0] _119_;
-    input [1:0] a;
-    input [3:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _119_ = b[1:0];
-      2'b1?:
-        _119_ = b[3:2];
-      default:
-        _119_ = a;
-    endcase
-  endfunction
-  assign _049_ = _119_(signal_1, { _051_, _048_ }, { _042_, fsm_state });
-  assign _050_ = _023_ ? { _002_, _013_ } : signal_1;
-  assign _051_ = _015_ ? _050_ : signal_1;
-  assign _032_ = rst ? 2'h0 : _049_;
-  assign _052_ = _021_ ? signature__addr : read__addr;
-  assign _030_ = rst ? 1'h0 : _052_;
-  assign item_ready = fsm_state ? _017_ : 1'h0;
-  assign run_valid = fsm_state ? _016_ : 1'h0;
-  assign _053_ = _018_ ? 1'h1 : 1'h0;
-  function [0:0] _128_;
-    input [0:0] a;
-    input [1:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _128_ = b[0:0];
-      2'b1?:
-        _128_ = b[1:1];
-      default:
-        _128_ = a;
-    endcase
-  endfunction
-  assign tile_ready = _128_(1'h0, { _054_, _053_ }, { _042_, fsm_state });
-  assign _054_ = _015_ ? 1'h0 : i__ready;
-  assign _042_ = fsm_state == 1'h0;
-  function [0:0] _131_;
-    input [0:0] a;
-    input [1:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _131_ = b[0:0];
-      2'b1?:
-        _131_ = b[1:1];
-      default:
-        _131_ = a;
-    endcase
-  endfunction
-  assign i__valid = _131_(1'h0, { _055_, _053_ }, { _042_, fsm_state });
-  assign _055_ = _015_ ? 1'h0 : tile_valid;
-  mixdit_column_operands_held held (
+  assign item_ready = coming != 1'h0;
+  assign signal_7 = item_valid & item_ready;
+  assign signal_8 = signal_7 & item_last;
+  assign _011_ = ~ _009_;
+  assign signal_9 = second | _011_;
+  assign _012_ = & { _010_, _009_ };
+  assign _013_ = ~ _012_;
+  assign _014_ = second | _013_;
+  assign signal_10 = signal_8 & _014_;
+  assign _015_ = ~ o__payload_3[30];
+  assign _016_ = full != 1'h0;
+  assign _017_ = _015_ | _016_;
+  assign o_valid = o__valid_3 & _017_;
+  assign o__ready_3 = o_valid & o_ready;
+  assign turn = o__ready_3 & o__payload_3[30];
+  assign _018_ = ~ signal_9;
+  assign signature__en = signal_7 & _018_;
+  assign scale_0 = _009_ ? read__data[31:0] : _020_;
+  assign _009_ = job[389:388] == 2'h2;
+  assign _019_ = job[389:388] == 1'h1;
+  assign _020_ = _019_ ? job[423:392] : 32'd1065353216;
+  assign scale_1 = _009_ ? read__data[63:32] : _020_;
+  assign signature__en_1 = signal_7 & signal_9;
+  assign bias_0 = _010_ ? read__data_1[31:0] : _022_;
+  assign _024_ = & bias_0[30:23];
+  assign _025_ = | bias_0[22:0];
+  assign _026_ = _024_ & _025_;
+  assign bias[31:0] = _026_ ? 32'd2143289344 : bias_0;
+  assign _010_ = job[391:390] == 2'h2;
+  assign _021_ = job[391:390] == 1'h1;
+  assign _022_ = _021_ ? job[487:456] : 32'd0;
+  assign bias_1 = _010_ ? read__data_1[63:32] : _022_;
+  assign _027_ = & bias_1[30:23];
+  assign _028_ = | bias_1[22:0];
+  assign _029_ = _027_ & _028_;
+  assign bias[63:32] = _029_ ? 32'd2143289344 : bias_1;
+  assign _030_ = signal_5 != 1'h0;
+  assign _032_ = offset + 4'h8;
+  assign _033_ = ~ signal_10;
+  assign _034_ = signal_11 + signal_10;
+  assign _003_ = run_valid & run_ready;
+  assign _035_ = coming + _003_;
+  assign _036_ = _035_ - signal_8;
+  assign _037_ = read__addr + turn;
+  assign _038_ = uses | turn;
+  assign _039_ = full + signal_10;
+  assign _040_ = _039_ - turn;
+  assign _031_ = tile_ready & signal;
+  assign _041_ = taken + _031_;
+  assign _042_ = turn & uses;
+  assign _043_ = _041_ - _042_;
+  always @(posedge clk)
+    signal_3 <= _045_;
+  always @(posedge clk)
+    signal_4 <= _046_;
+  always @(posedge clk)
+    signal_6 <= _047_;
+  always @(posedge clk)
+    second <= _048_;
+  always @(posedge clk)
+    signal_11 <= _049_;
+  always @(posedge clk)
+    coming <= _050_;
+  always @(posedge clk)
+    read__addr <= _051_;
+  always @(posedge clk)
+    uses <= _052_;
+  always @(posedge clk)
+    full <= _053_;
+  always @(posedge clk)
+    taken <= _054_;
+  assign _000_ = tile_panel == 1'h0;
+  assign _023_ = | { _010_, _009_ };
+  assign signal = _000_ & _023_;
+  assign signal_1 = taken != 3'h4;
+  assign signal_2 = signal_3 ? signal_4 : { _010_, _009_ };
+  assign _044_ = signal_2 - 1'h1;
+  assign { _055_[2], signal_5 } = { 1'h0, signal_2 } & _044_;
+  assign _056_ = tile_valid & signal;
+  assign _001_ = _056_ & i__ready_3;
+  assign run_valid = _001_ & signal_1;
+  assign _002_ = tile_valid & i__ready_3;
+  assign _004_ = signal_5 == 1'h0;
+  assign _005_ = _003_ & _004_;
+  assign _006_ = signal ? _005_ : 1'h1;
+  assign tile_ready = _002_ & _006_;
+  assign _054_ = rst ? 3'h0 : _043_[2:0];
+  assign _053_ = rst ? 3'h0 : _040_[2:0];
+  assign _052_ = rst ? 1'h0 : _038_;
+  assign _051_ = rst ? 2'h3 : _037_[1:0];
+  assign _050_ = rst ? 4'h0 : _036_[3:0];
+  assign _049_ = rst ? 2'h0 : _034_[1:0];
+  assign _057_ = signal_8 ? _033_ : second;
+  assign _048_ = rst ? 1'h0 : _057_;
+  assign _058_ = _031_ ? _032_[17:0] : signal_6;
+  assign _047_ = rst ? 18'h00000 : _058_;
+  assign _059_ = _003_ ? signal_5 : signal_4;
+  assign _046_ = rst ? 2'h0 : _059_;
+  assign _060_ = _003_ ? _030_ : signal_3;
+  assign _045_ = rst ? 1'h0 : _060_;
+  mixdit_column_operands_held_0 held_0 (
     .clk(clk),
-    .i__payload({ tile_final, tile_turn, tile_last, tile_first, tile_panel, tile_columns, tile_rows }),
+    .i__payload({ signal, tile_final, tile_turn, tile_last, tile_first, tile_panel, tile_columns, tile_rows }),
+    .i__ready(i__ready_3),
+    .i__valid(tile_ready),
+    .o__payload(i__payload),
+    .o__ready(i__ready),
+    .o__valid(i__valid),
+    .rst(rst)
+  );
+  mixdit_column_operands_held_1 held_1 (
+    .clk(clk),
+    .i__payload(i__payload),
     .i__ready(i__ready),
     .i__valid(i__valid),
-    .o__payload(o__payload),
-    .o__ready(o_ready),
-    .o__valid(o_valid),
+    .o__payload(i__payload_1),
+    .o__ready(i__ready_1),
+    .o__valid(i__valid_1),
+    .rst(rst)
+  );
+  mixdit_column_operands_held_2 held_2 (
+    .clk(clk),
+    .i__payload(i__payload_1),
+    .i__ready(i__ready_1),
+    .i__valid(i__valid_1),
+    .o__payload(i__payload_2),
+    .o__ready(i__ready_2),
+    .o__valid(i__valid_2),
+    .rst(rst)
+  );
+  mixdit_column_operands_held_3 held_3 (
+    .clk(clk),
+    .i__payload(i__payload_2),
+    .i__ready(i__ready_2),
+    .i__valid(i__valid_2),
+    .o__payload(o__payload_3),
+    .o__ready(o__ready_3),
+    .o__valid(o__valid_3),
     .rst(rst)
   );
   assign _008_[39:0] = run_address;
+  assign _055_[1:0] = signal_5;
   assign scale = { scale_1, scale_0 };
-  assign o_final = o__payload[29];
-  assign o_turn = o__payload[28];
-  assign o_last = o__payload[27];
-  assign o_first = o__payload[26];
-  assign o_panel = o__payload[25:24];
-  assign o_columns = o__payload[23:16];
-  assign o_rows = o__payload[15:0];
+  assign o_final = o__payload_3[29];
+  assign o_turn = o__payload_3[28];
+  assign o_last = o__payload_3[27];
+  assign o_first = o__payload_3[26];
+  assign o_panel = o__payload_3[25:24];
+  assign o_columns = o__payload_3[23:16];
+  assign o_rows = o__payload_3[15:0];
   assign run_item = 7'h08;
   assign run_bytes[18:11] = 8'h00;
 endmodule
@@ -18901,9 +18991,9 @@ module mixdit_block_cut (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -19153,9 +19243,9 @@ module mixdit_row_walk (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -19288,9 +19378,9 @@ module mixdit_gatherer (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -24133,9 +24223,9 @@ module mixdit_output_stage (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -24423,9 +24513,9 @@ module mixdit_tile_plan (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -24615,9 +24705,9 @@ module mixdit_slot_walk_sidea (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -24770,9 +24860,9 @@ module mixdit_run_walk_sidea (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -25341,9 +25431,9 @@ module mixdit_place_walk_sidea_splits1 (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -25815,70 +25905,70 @@ module mixdit_unpacker (
   assign _041_ = i_bits[53:52] << 3'h5;
   assign _042_ = i_bits[56:55] << 3'h5;
   assign _043_ = i_bits[59:58] << 3'h5;
-  assign o_blocks[118:112] = _027_ ? _041_[6:0] : _081_;
-  assign _050_ = _008_ ? i_bits[75] : i_bits[111];
-  assign o_blocks[111] = _027_ ? i_bits[51] : _050_;
-  assign _051_ = _008_ ? _021_ : _003_[6:0];
-  assign o_blocks[110:104] = _027_ ? _040_[6:0] : _051_;
-  assign _052_ = _008_ ? i_bits[70] : i_bits[103];
-  assign o_blocks[103] = _027_ ? i_bits[48] : _052_;
-  assign _053_ = _008_ ? _020_ : _002_[6:0];
-  assign o_blocks[102:96] = _027_ ? _039_[6:0] : _053_;
-  assign _054_ = _008_ ? i_bits[65] : i_bits[95];
-  assign o_blocks[95] = _027_ ? i_bits[45] : _054_;
-  assign _055_ = _008_ ? _019_ : _001_[6:0];
-  assign o_blocks[94:88] = _027_ ? _038_[6:0] : _055_;
-  assign _056_ = _008_ ? i_bits[60] : i_bits[87];
-  assign o_blocks[87] = _027_ ? i_bits[42] : _056_;
-  assign _057_ = _008_ ? _018_ : _049_[6:0];
-  assign o_blocks[86:80] = _027_ ? _037_[6:0] : _057_;
-  assign _058_ = _008_ ? i_bits[55] : i_bits[79];
-  assign o_blocks[79] = _027_ ? i_bits[39] : _058_;
-  assign _059_ = _008_ ? _017_ : _048_[6:0];
-  assign o_blocks[78:72] = _027_ ? _036_[6:0] : _059_;
-  assign _060_ = _008_ ? i_bits[50] : i_bits[71];
-  assign o_blocks[71] = _027_ ? i_bits[36] : _060_;
-  assign _061_ = _008_ ? _016_ : _047_[6:0];
-  assign o_blocks[70:64] = _027_ ? _035_[6:0] : _061_;
-  assign _062_ = _008_ ? i_bits[45] : i_bits[63];
-  assign o_blocks[63] = _027_ ? i_bits[33] : _062_;
-  assign _063_ = _008_ ? _015_ : _046_[6:0];
-  assign o_blocks[62:56] = _027_ ? _034_[6:0] : _063_;
-  assign _064_ = _008_ ? i_bits[40] : i_bits[55];
-  assign o_blocks[55] = _027_ ? i_bits[30] : _064_;
-  assign _065_ = _008_ ? _014_ : _044_[6:0];
-  assign o_blocks[54:48] = _027_ ? _032_[6:0] : _065_;
-  assign _066_ = _008_ ? i_bits[35] : i_bits[47];
-  assign o_blocks[47] = _027_ ? i_bits[27] : _066_;
-  assign _067_ = _008_ ? _013_ : _033_[6:0];
-  assign o_blocks[46:40] = _027_ ? _031_[6:0] : _067_;
-  assign _068_ = _008_ ? i_bits[30] : i_bits[39];
-  assign o_blocks[39] = _027_ ? i_bits[24] : _068_;
-  assign _069_ = _008_ ? _012_ : _022_[6:0];
-  assign o_blocks[38:32] = _027_ ? _030_[6:0] : _069_;
-  assign _070_ = _008_ ? i_bits[25] : i_bits[31];
-  assign o_blocks[31] = _027_ ? i_bits[21] : _070_;
-  assign _071_ = _008_ ? _010_ : _011_[6:0];
-  assign o_blocks[30:24] = _027_ ? _029_[6:0] : _071_;
-  assign _072_ = _008_ ? i_bits[20] : i_bits[23];
-  assign o_blocks[23] = _027_ ? i_bits[18] : _072_;
-  assign _073_ = _008_ ? _009_ : _000_[6:0];
-  assign o_blocks[22:16] = _027_ ? _028_[6:0] : _073_;
-  assign _074_ = _008_ ? i_bits[95] : i_bits[143];
-  assign o_blocks[143] = _027_ ? i_bits[63] : _074_;
-  assign _075_ = _008_ ? _026_ : _007_[6:0];
-  assign o_blocks[142:136] = _027_ ? _045_[6:0] : _075_;
-  assign _076_ = _008_ ? i_bits[90] : i_bits[135];
-  assign o_blocks[135] = _027_ ? i_bits[60] : _076_;
-  assign _077_ = _008_ ? _025_ : _006_[6:0];
-  assign o_blocks[134:128] = _027_ ? _043_[6:0] : _077_;
-  assign _078_ = _008_ ? i_bits[85] : i_bits[127];
-  assign o_blocks[127] = _027_ ? i_bits[57] : _078_;
-  assign _079_ = _008_ ? _024_ : _005_[6:0];
-  assign o_blocks[126:120] = _027_ ? _042_[6:0] : _079_;
-  assign _080_ = _008_ ? i_bits[80] : i_bits[119];
-  assign o_blocks[119] = _027_ ? i_bits[54] : _080_;
-  assign _081_ = _008_ ? _023_ : _004_[6:0];
+  assign _050_ = _008_ ? i_bits[95] : i_bits[143];
+  assign o_blocks[143] = _027_ ? i_bits[63] : _050_;
+  assign _051_ = _008_ ? _026_ : _007_[6:0];
+  assign o_blocks[142:136] = _027_ ? _045_[6:0] : _051_;
+  assign _052_ = _008_ ? i_bits[90] : i_bits[135];
+  assign o_blocks[135] = _027_ ? i_bits[60] : _052_;
+  assign _053_ = _008_ ? _025_ : _006_[6:0];
+  assign o_blocks[134:128] = _027_ ? _043_[6:0] : _053_;
+  assign _054_ = _008_ ? i_bits[85] : i_bits[127];
+  assign o_blocks[127] = _027_ ? i_bits[57] : _054_;
+  assign _055_ = _008_ ? _024_ : _005_[6:0];
+  assign o_blocks[126:120] = _027_ ? _042_[6:0] : _055_;
+  assign _056_ = _008_ ? i_bits[80] : i_bits[119];
+  assign o_blocks[119] = _027_ ? i_bits[54] : _056_;
+  assign _057_ = _008_ ? _023_ : _004_[6:0];
+  assign o_blocks[118:112] = _027_ ? _041_[6:0] : _057_;
+  assign _058_ = _008_ ? i_bits[75] : i_bits[111];
+  assign o_blocks[111] = _027_ ? i_bits[51] : _058_;
+  assign _059_ = _008_ ? _021_ : _003_[6:0];
+  assign o_blocks[110:104] = _027_ ? _040_[6:0] : _059_;
+  assign _060_ = _008_ ? i_bits[70] : i_bits[103];
+  assign o_blocks[103] = _027_ ? i_bits[48] : _060_;
+  assign _061_ = _008_ ? _020_ : _002_[6:0];
+  assign o_blocks[102:96] = _027_ ? _039_[6:0] : _061_;
+  assign _062_ = _008_ ? i_bits[65] : i_bits[95];
+  assign o_blocks[95] = _027_ ? i_bits[45] : _062_;
+  assign _063_ = _008_ ? _019_ : _001_[6:0];
+  assign o_blocks[94:88] = _027_ ? _038_[6:0] : _063_;
+  assign _064_ = _008_ ? i_bits[60] : i_bits[87];
+  assign o_blocks[87] = _027_ ? i_bits[42] : _064_;
+  assign _065_ = _008_ ? _018_ : _049_[6:0];
+  assign o_blocks[86:80] = _027_ ? _037_[6:0] : _065_;
+  assign _066_ = _008_ ? i_bits[55] : i_bits[79];
+  assign o_blocks[79] = _027_ ? i_bits[39] : _066_;
+  assign _067_ = _008_ ? _017_ : _048_[6:0];
+  assign o_blocks[78:72] = _027_ ? _036_[6:0] : _067_;
+  assign _068_ = _008_ ? i_bits[50] : i_bits[71];
+  assign o_blocks[71] = _027_ ? i_bits[36] : _068_;
+  assign _069_ = _008_ ? _016_ : _047_[6:0];
+  assign o_blocks[70:64] = _027_ ? _035_[6:0] : _069_;
+  assign _070_ = _008_ ? i_bits[45] : i_bits[63];
+  assign o_blocks[63] = _027_ ? i_bits[33] : _070_;
+  assign _071_ = _008_ ? _015_ : _046_[6:0];
+  assign o_blocks[62:56] = _027_ ? _034_[6:0] : _071_;
+  assign _072_ = _008_ ? i_bits[40] : i_bits[55];
+  assign o_blocks[55] = _027_ ? i_bits[30] : _072_;
+  assign _073_ = _008_ ? _014_ : _044_[6:0];
+  assign o_blocks[54:48] = _027_ ? _032_[6:0] : _073_;
+  assign _074_ = _008_ ? i_bits[35] : i_bits[47];
+  assign o_blocks[47] = _027_ ? i_bits[27] : _074_;
+  assign _075_ = _008_ ? _013_ : _033_[6:0];
+  assign o_blocks[46:40] = _027_ ? _031_[6:0] : _075_;
+  assign _076_ = _008_ ? i_bits[30] : i_bits[39];
+  assign o_blocks[39] = _027_ ? i_bits[24] : _076_;
+  assign _077_ = _008_ ? _012_ : _022_[6:0];
+  assign o_blocks[38:32] = _027_ ? _030_[6:0] : _077_;
+  assign _078_ = _008_ ? i_bits[25] : i_bits[31];
+  assign o_blocks[31] = _027_ ? i_bits[21] : _078_;
+  assign _079_ = _008_ ? _010_ : _011_[6:0];
+  assign o_blocks[30:24] = _027_ ? _029_[6:0] : _079_;
+  assign _080_ = _008_ ? i_bits[20] : i_bits[23];
+  assign o_blocks[23] = _027_ ? i_bits[18] : _080_;
+  assign _081_ = _008_ ? _009_ : _000_[6:0];
+  assign o_blocks[22:16] = _027_ ? _028_[6:0] : _081_;
   assign o_valid = i_valid;
   assign o_format = i_format;
   assign o_blocks[15:0] = i_bits[15:0];
@@ -27550,10 +27640,10 @@ module mixdit_outlier_split (
   wire [31:0] _035_;
   wire _036_;
   wire [2:0] _037_;
-  wire [2:0] _038_;
+  wire _038_;
   wire [2:0] _039_;
   wire [2:0] _040_;
-  wire _041_;
+  wire [2:0] _041_;
   wire _042_;
   wire _043_;
   wire _044_;
@@ -27644,28 +27734,29 @@ module mixdit_outlier_split (
   assign _005_ = _003_[4] ? i_words[159:128] : 32'd0;
   assign _006_ = _003_[5] ? i_words[191:160] : 32'd0;
   assign _007_ = _003_[6] ? i_words[223:192] : 32'd0;
-  assign _038_ = final_1 ? 3'h0 : _020_[2:0];
-  assign _039_ = i__ready ? _038_ : sent;
-  assign _040_ = fsm_state ? _039_ : sent;
-  assign _037_ = rst ? 3'h0 : _040_;
-  assign _041_ = final_1 ? 1'h0 : fsm_state;
-  assign _042_ = i__ready ? _041_ : fsm_state;
-  function [0:0] _104_;
+  assign i_ready = _038_ ? i__ready : 1'h0;
+  assign _039_ = final_1 ? 3'h0 : _020_[2:0];
+  assign _040_ = i__ready ? _039_ : sent;
+  assign _041_ = fsm_state ? _040_ : sent;
+  assign _037_ = rst ? 3'h0 : _041_;
+  assign _042_ = final_1 ? 1'h0 : fsm_state;
+  assign _043_ = i__ready ? _042_ : fsm_state;
+  function [0:0] _105_;
     input [0:0] a;
     input [1:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _104_ = b[0:0];
+        _105_ = b[0:0];
       2'b1?:
-        _104_ = b[1:1];
+        _105_ = b[1:1];
       default:
-        _104_ = a;
+        _105_ = a;
     endcase
   endfunction
-  assign _043_ = _104_(fsm_state, { _044_, _042_ }, { _045_, fsm_state });
-  assign _044_ = _032_ ? 1'h1 : fsm_state;
-  assign _036_ = rst ? 1'h0 : _043_;
+  assign _044_ = _105_(fsm_state, { _045_, _043_ }, { _038_, fsm_state });
+  assign _045_ = _032_ ? 1'h1 : fsm_state;
+  assign _036_ = rst ? 1'h0 : _044_;
   assign _046_ = _026_ ? signal_1 : _027_[2:0];
   assign _047_ = filled ? _046_ : signal_1;
   assign _048_ = final_1 ? 3'h0 : _047_;
@@ -27680,34 +27771,20 @@ module mixdit_outlier_split (
   assign outliers_clear = fsm_state ? _054_ : 1'h0;
   assign final_1 = fsm_state ? _024_ : 1'h0;
   assign signal_2 = fsm_state ? _018_ : 1'h0;
-  function [0:0] _121_;
+  function [0:0] _122_;
     input [0:0] a;
     input [1:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _121_ = b[0:0];
+        _122_ = b[0:0];
       2'b1?:
-        _121_ = b[1:1];
-      default:
-        _121_ = a;
-    endcase
-  endfunction
-  assign i__valid = _121_(1'hx, { i_valid, 1'h1 }, { _045_, fsm_state });
-  function [31:0] _122_;
-    input [31:0] a;
-    input [63:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _122_ = b[31:0];
-      2'b1?:
-        _122_ = b[63:32];
+        _122_ = b[1:1];
       default:
         _122_ = a;
     endcase
   endfunction
-  assign i__payload[511:480] = _122_(32'hxxxxxxxx, { _017_, _025_[511:480] }, { _045_, fsm_state });
+  assign i__valid = _122_(1'hx, { i_valid, 1'h1 }, { _038_, fsm_state });
   function [31:0] _123_;
     input [31:0] a;
     input [63:0] b;
@@ -27721,7 +27798,7 @@ module mixdit_outlier_split (
         _123_ = a;
     endcase
   endfunction
-  assign i__payload[447:416] = _123_(32'hxxxxxxxx, { _015_, _025_[447:416] }, { _045_, fsm_state });
+  assign i__payload[511:480] = _123_(32'hxxxxxxxx, { _017_, _025_[511:480] }, { _038_, fsm_state });
   function [31:0] _124_;
     input [31:0] a;
     input [63:0] b;
@@ -27735,7 +27812,7 @@ module mixdit_outlier_split (
         _124_ = a;
     endcase
   endfunction
-  assign i__payload[415:384] = _124_(32'hxxxxxxxx, { _014_, _025_[415:384] }, { _045_, fsm_state });
+  assign i__payload[447:416] = _124_(32'hxxxxxxxx, { _015_, _025_[447:416] }, { _038_, fsm_state });
   function [31:0] _125_;
     input [31:0] a;
     input [63:0] b;
@@ -27749,7 +27826,7 @@ module mixdit_outlier_split (
         _125_ = a;
     endcase
   endfunction
-  assign i__payload[383:352] = _125_(32'hxxxxxxxx, { _012_, _025_[383:352] }, { _045_, fsm_state });
+  assign i__payload[415:384] = _125_(32'hxxxxxxxx, { _014_, _025_[415:384] }, { _038_, fsm_state });
   function [31:0] _126_;
     input [31:0] a;
     input [63:0] b;
@@ -27763,7 +27840,7 @@ module mixdit_outlier_split (
         _126_ = a;
     endcase
   endfunction
-  assign i__payload[351:320] = _126_(32'hxxxxxxxx, { _011_, _025_[351:320] }, { _045_, fsm_state });
+  assign i__payload[383:352] = _126_(32'hxxxxxxxx, { _012_, _025_[383:352] }, { _038_, fsm_state });
   function [31:0] _127_;
     input [31:0] a;
     input [63:0] b;
@@ -27777,7 +27854,7 @@ module mixdit_outlier_split (
         _127_ = a;
     endcase
   endfunction
-  assign i__payload[319:288] = _127_(32'hxxxxxxxx, { _010_, _025_[319:288] }, { _045_, fsm_state });
+  assign i__payload[351:320] = _127_(32'hxxxxxxxx, { _011_, _025_[351:320] }, { _038_, fsm_state });
   function [31:0] _128_;
     input [31:0] a;
     input [63:0] b;
@@ -27791,7 +27868,7 @@ module mixdit_outlier_split (
         _128_ = a;
     endcase
   endfunction
-  assign i__payload[287:256] = _128_(32'hxxxxxxxx, { _009_, _025_[287:256] }, { _045_, fsm_state });
+  assign i__payload[319:288] = _128_(32'hxxxxxxxx, { _010_, _025_[319:288] }, { _038_, fsm_state });
   function [31:0] _129_;
     input [31:0] a;
     input [63:0] b;
@@ -27805,7 +27882,7 @@ module mixdit_outlier_split (
         _129_ = a;
     endcase
   endfunction
-  assign i__payload[255:224] = _129_(32'hxxxxxxxx, { _008_, _025_[255:224] }, { _045_, fsm_state });
+  assign i__payload[287:256] = _129_(32'hxxxxxxxx, { _009_, _025_[287:256] }, { _038_, fsm_state });
   function [31:0] _130_;
     input [31:0] a;
     input [63:0] b;
@@ -27819,7 +27896,7 @@ module mixdit_outlier_split (
         _130_ = a;
     endcase
   endfunction
-  assign i__payload[223:192] = _130_(32'hxxxxxxxx, { _007_, _025_[223:192] }, { _045_, fsm_state });
+  assign i__payload[255:224] = _130_(32'hxxxxxxxx, { _008_, _025_[255:224] }, { _038_, fsm_state });
   function [31:0] _131_;
     input [31:0] a;
     input [63:0] b;
@@ -27833,7 +27910,7 @@ module mixdit_outlier_split (
         _131_ = a;
     endcase
   endfunction
-  assign i__payload[191:160] = _131_(32'hxxxxxxxx, { _006_, _025_[191:160] }, { _045_, fsm_state });
+  assign i__payload[223:192] = _131_(32'hxxxxxxxx, { _007_, _025_[223:192] }, { _038_, fsm_state });
   function [31:0] _132_;
     input [31:0] a;
     input [63:0] b;
@@ -27847,7 +27924,7 @@ module mixdit_outlier_split (
         _132_ = a;
     endcase
   endfunction
-  assign i__payload[159:128] = _132_(32'hxxxxxxxx, { _005_, _025_[159:128] }, { _045_, fsm_state });
+  assign i__payload[191:160] = _132_(32'hxxxxxxxx, { _006_, _025_[191:160] }, { _038_, fsm_state });
   function [31:0] _133_;
     input [31:0] a;
     input [63:0] b;
@@ -27861,7 +27938,7 @@ module mixdit_outlier_split (
         _133_ = a;
     endcase
   endfunction
-  assign i__payload[127:96] = _133_(32'hxxxxxxxx, { _004_, _025_[127:96] }, { _045_, fsm_state });
+  assign i__payload[159:128] = _133_(32'hxxxxxxxx, { _005_, _025_[159:128] }, { _038_, fsm_state });
   function [31:0] _134_;
     input [31:0] a;
     input [63:0] b;
@@ -27875,7 +27952,7 @@ module mixdit_outlier_split (
         _134_ = a;
     endcase
   endfunction
-  assign i__payload[95:64] = _134_(32'hxxxxxxxx, { _001_, _025_[95:64] }, { _045_, fsm_state });
+  assign i__payload[127:96] = _134_(32'hxxxxxxxx, { _004_, _025_[127:96] }, { _038_, fsm_state });
   function [31:0] _135_;
     input [31:0] a;
     input [63:0] b;
@@ -27889,7 +27966,7 @@ module mixdit_outlier_split (
         _135_ = a;
     endcase
   endfunction
-  assign i__payload[63:32] = _135_(32'hxxxxxxxx, { _035_, _025_[63:32] }, { _045_, fsm_state });
+  assign i__payload[95:64] = _135_(32'hxxxxxxxx, { _001_, _025_[95:64] }, { _038_, fsm_state });
   function [31:0] _136_;
     input [31:0] a;
     input [63:0] b;
@@ -27903,7 +27980,7 @@ module mixdit_outlier_split (
         _136_ = a;
     endcase
   endfunction
-  assign i__payload[31:0] = _136_(32'hxxxxxxxx, { _013_, _025_[31:0] }, { _045_, fsm_state });
+  assign i__payload[63:32] = _136_(32'hxxxxxxxx, { _035_, _025_[63:32] }, { _038_, fsm_state });
   function [31:0] _137_;
     input [31:0] a;
     input [63:0] b;
@@ -27917,23 +27994,36 @@ module mixdit_outlier_split (
         _137_ = a;
     endcase
   endfunction
-  assign i__payload[479:448] = _137_(32'hxxxxxxxx, { _016_, _025_[479:448] }, { _045_, fsm_state });
-  function [1:0] _138_;
+  assign i__payload[31:0] = _137_(32'hxxxxxxxx, { _013_, _025_[31:0] }, { _038_, fsm_state });
+  function [31:0] _138_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _138_ = b[31:0];
+      2'b1?:
+        _138_ = b[63:32];
+      default:
+        _138_ = a;
+    endcase
+  endfunction
+  assign i__payload[479:448] = _138_(32'hxxxxxxxx, { _016_, _025_[479:448] }, { _038_, fsm_state });
+  function [1:0] _139_;
     input [1:0] a;
     input [3:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _138_ = b[1:0];
+        _139_ = b[1:0];
       2'b1?:
-        _138_ = b[3:2];
+        _139_ = b[3:2];
       default:
-        _138_ = a;
+        _139_ = a;
     endcase
   endfunction
-  assign i__payload[513:512] = _138_(2'hx, { i_format, 2'h2 }, { _045_, fsm_state });
-  assign _045_ = fsm_state == 1'h0;
-  assign i_ready = _045_ ? i__ready : 1'h0;
+  assign i__payload[513:512] = _139_(2'hx, { i_format, 2'h2 }, { _038_, fsm_state });
+  assign _038_ = fsm_state == 1'h0;
   mixdit_outlier_split_out out (
     .clk(clk),
     .i__payload(i__payload),
@@ -28027,9 +28117,9 @@ module mixdit_operand_loader_sidea (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -28082,7 +28172,7 @@ module mixdit_operand_loader_sidea (
   input  wire [11:0]  mask_address,
   input  wire [15:0]  mask_data
 );
-  wire _000_;
+  wire [46:0] _000_;
   wire [46:0] _001_;
   wire [46:0] _002_;
   wire [46:0] _003_;
@@ -28090,68 +28180,53 @@ module mixdit_operand_loader_sidea (
   wire [46:0] _005_;
   wire [46:0] _006_;
   wire [46:0] _007_;
-  wire [46:0] _008_;
-  wire [46:0] _009_;
+  wire _008_;
+  wire _009_;
   wire [46:0] _010_;
-  wire [46:0] _011_;
-  wire [46:0] _012_;
-  wire [46:0] _013_;
-  wire [46:0] _014_;
-  wire [46:0] _015_;
-  wire [46:0] _016_;
+  wire _011_;
+  wire _012_;
+  wire _013_;
+  wire _014_;
+  wire _015_;
+  wire [143:0] _016_;
   wire [46:0] _017_;
-  wire [46:0] _018_;
-  wire [46:0] _019_;
-  wire [46:0] _020_;
+  wire _018_;
+  wire _019_;
+  wire _020_;
   wire [46:0] _021_;
-  wire [46:0] _022_;
-  wire [46:0] _023_;
-  wire [46:0] _024_;
-  wire [46:0] _025_;
-  wire [46:0] _026_;
-  wire [46:0] _027_;
+  wire [11:0] _022_;
+  wire _023_;
+  wire _024_;
+  wire _025_;
+  wire [8:0] _026_;
+  wire [143:0] _027_;
   wire [46:0] _028_;
-  wire _029_;
+  wire [46:0] _029_;
   wire [46:0] _030_;
-  wire _031_;
-  wire _032_;
+  wire [46:0] _031_;
+  wire [46:0] _032_;
   wire _033_;
   wire _034_;
   wire _035_;
   wire _036_;
-  wire [143:0] _037_;
-  wire [46:0] _038_;
+  wire _037_;
+  wire _038_;
   wire _039_;
   wire _040_;
   wire _041_;
-  wire [11:0] _042_;
+  wire _042_;
   wire _043_;
   wire _044_;
   wire _045_;
-  wire [8:0] _046_;
-  wire [143:0] _047_;
-  wire [46:0] _048_;
-  wire [46:0] _049_;
+  wire _046_;
+  wire _047_;
+  wire _048_;
+  wire _049_;
   wire _050_;
   wire _051_;
   wire _052_;
   wire _053_;
   wire _054_;
-  wire _055_;
-  wire _056_;
-  wire _057_;
-  wire _058_;
-  wire _059_;
-  wire _060_;
-  wire _061_;
-  wire _062_;
-  wire _063_;
-  wire _064_;
-  wire _065_;
-  wire _066_;
-  wire _067_;
-  wire _068_;
-  wire _069_;
   wire both;
   wire [513:0] converter_i_payload;
   wire converter_i_valid;
@@ -28174,138 +28249,347 @@ module mixdit_operand_loader_sidea (
   wire unpacker_o_valid;
   wire valid;
   wire [11:0] written;
-  assign _010_ = item_data[127:112] << 5'h10;
-  assign { _011_[46:32], split_i_payload[255:224] } = _000_ ? _010_ : { 15'h0000, item_data[255:224] };
-  assign _012_ = item_data[143:128] << 5'h10;
-  assign { _013_[46:32], split_i_payload[287:256] } = _000_ ? _012_ : { 15'h0000, item_data[287:256] };
-  assign _014_ = item_data[159:144] << 5'h10;
-  assign { _016_[46:32], split_i_payload[319:288] } = _000_ ? _014_ : { 15'h0000, item_data[319:288] };
-  assign _017_ = item_data[175:160] << 5'h10;
-  assign { _018_[46:32], split_i_payload[351:320] } = _000_ ? _017_ : { 15'h0000, item_data[351:320] };
-  assign _019_ = item_data[191:176] << 5'h10;
-  assign { _020_[46:32], split_i_payload[383:352] } = _000_ ? _019_ : { 15'h0000, item_data[383:352] };
-  assign _021_ = item_data[207:192] << 5'h10;
-  assign { _022_[46:32], split_i_payload[415:384] } = _000_ ? _021_ : { 15'h0000, item_data[415:384] };
-  assign _023_ = item_data[223:208] << 5'h10;
-  assign { _024_[46:32], split_i_payload[447:416] } = _000_ ? _023_ : { 15'h0000, item_data[447:416] };
-  assign _025_ = item_data[239:224] << 5'h10;
-  assign { _026_[46:32], split_i_payload[479:448] } = _000_ ? _025_ : { 15'h0000, item_data[479:448] };
-  assign _000_ = job[49:48] == 1'h1;
-  assign _027_ = item_data[255:240] << 5'h10;
-  assign { _028_[46:32], split_i_payload[511:480] } = _000_ ? _027_ : { 15'h0000, item_data[511:480] };
+  assign signal = job[49:48] == 2'h2;
+  assign _000_ = item_data[15:0] << 5'h10;
+  assign _010_ = item_data[31:16] << 5'h10;
+  assign _017_ = item_data[47:32] << 5'h10;
+  assign _021_ = item_data[63:48] << 5'h10;
+  assign _028_ = item_data[79:64] << 5'h10;
+  assign _029_ = item_data[95:80] << 5'h10;
+  assign _030_ = item_data[111:96] << 5'h10;
+  assign _031_ = item_data[127:112] << 5'h10;
+  assign _032_ = item_data[143:128] << 5'h10;
+  assign _001_ = item_data[159:144] << 5'h10;
+  assign _002_ = item_data[175:160] << 5'h10;
+  assign _003_ = item_data[191:176] << 5'h10;
+  assign _004_ = item_data[207:192] << 5'h10;
+  assign _005_ = item_data[223:208] << 5'h10;
+  assign _006_ = item_data[239:224] << 5'h10;
+  assign _007_ = item_data[255:240] << 5'h10;
   assign both = item_valid & places_o_valid;
-  assign _029_ = job[135] & item_last;
-  assign split_i_payload[527:512] = _029_ ? tail : 16'hffff;
-  assign _033_ = _032_ & i__ready;
-  assign _034_ = item_valid & split_i_ready;
-  assign _031_ = ~ signal;
-  assign _032_ = _031_ & places_o_valid;
-  assign i__valid = _032_ & places_o_ready;
+  assign _008_ = job[135] & item_last;
+  assign split_i_payload[527:512] = _008_ ? tail : 16'hffff;
+  assign _012_ = _011_ & i__ready;
+  assign _013_ = item_valid & split_i_ready;
+  assign _009_ = ~ signal;
+  assign _011_ = _009_ & places_o_valid;
+  assign i__valid = _011_ & places_o_ready;
   assign valid = signal ? unpacker_o_valid : converter_o_valid;
   assign written = signal ? i__payload : like;
-  assign _035_ = valid & written[10];
-  assign _036_ = valid & written[11];
-  assign _037_ = signal ? unpacker_o_payload[143:0] : converter_o_payload[143:0];
+  assign _014_ = valid & written[10];
+  assign _015_ = valid & written[11];
+  assign _016_ = signal ? unpacker_o_payload[143:0] : converter_o_payload[143:0];
   always @(posedge clk)
-    like <= _042_;
+    like <= _022_;
   always @(posedge clk)
-    write_en <= _043_;
+    write_en <= _023_;
   always @(posedge clk)
-    filled <= _044_;
+    filled <= _024_;
   always @(posedge clk)
-    write_bank <= _045_;
+    write_bank <= _025_;
   always @(posedge clk)
-    write_address <= _046_;
+    write_address <= _026_;
   always @(posedge clk)
-    write_block <= _047_;
-  assign signal = job[49:48] == 2'h2;
-  assign _007_ = item_data[15:0] << 5'h10;
-  assign { _015_[46:32], split_i_payload[31:0] } = _000_ ? _007_ : { 15'h0000, item_data[31:0] };
-  assign _030_ = item_data[31:16] << 5'h10;
-  assign { _038_[46:32], split_i_payload[63:32] } = _000_ ? _030_ : { 15'h0000, item_data[63:32] };
-  assign _048_ = item_data[47:32] << 5'h10;
-  assign { _049_[46:32], split_i_payload[95:64] } = _000_ ? _048_ : { 15'h0000, item_data[95:64] };
-  assign _001_ = item_data[63:48] << 5'h10;
-  assign { _002_[46:32], split_i_payload[127:96] } = _000_ ? _001_ : { 15'h0000, item_data[127:96] };
-  assign _003_ = item_data[79:64] << 5'h10;
-  assign { _004_[46:32], split_i_payload[159:128] } = _000_ ? _003_ : { 15'h0000, item_data[159:128] };
-  assign _005_ = item_data[95:80] << 5'h10;
-  assign { _006_[46:32], split_i_payload[191:160] } = _000_ ? _005_ : { 15'h0000, item_data[191:160] };
-  assign _008_ = item_data[111:96] << 5'h10;
-  assign { _009_[46:32], split_i_payload[223:192] } = _000_ ? _008_ : { 15'h0000, item_data[223:192] };
-  assign _047_ = rst ? 144'h000000000000000000000000000000000000 : _037_;
-  assign _046_ = rst ? 9'h000 : written[9:1];
-  assign _045_ = rst ? 1'h0 : written[0];
-  assign _044_ = rst ? 1'h0 : _036_;
-  assign _043_ = rst ? 1'h0 : _035_;
-  assign _042_ = rst ? 12'h000 : entry;
-  assign _050_ = places_o_payload[14] ? _034_ : 1'h1;
-  assign _051_ = _033_ ? _050_ : 1'h0;
-  assign places_o_ready = signal ? item_valid : _051_;
-  assign _052_ = places_o_payload[14] ? split_i_ready : 1'h0;
-  assign _053_ = _033_ ? _052_ : 1'h0;
-  assign item_ready = signal ? places_o_valid : _053_;
-  assign _054_ = places_o_payload[14] ? item_valid : 1'h0;
-  assign split_i_valid = _033_ ? _054_ : 1'h0;
-  function [15:0] _137_;
+    write_block <= _027_;
+  assign _027_ = rst ? 144'h000000000000000000000000000000000000 : _016_;
+  assign _026_ = rst ? 9'h000 : written[9:1];
+  assign _025_ = rst ? 1'h0 : written[0];
+  assign _024_ = rst ? 1'h0 : _015_;
+  assign _023_ = rst ? 1'h0 : _014_;
+  assign _022_ = rst ? 12'h000 : entry;
+  assign _033_ = places_o_payload[14] ? _013_ : 1'h1;
+  assign _034_ = _012_ ? _033_ : 1'h0;
+  assign places_o_ready = signal ? item_valid : _034_;
+  assign _035_ = places_o_payload[14] ? split_i_ready : 1'h0;
+  assign _036_ = _012_ ? _035_ : 1'h0;
+  assign item_ready = signal ? places_o_valid : _036_;
+  assign _037_ = places_o_payload[14] ? item_valid : 1'h0;
+  assign split_i_valid = _012_ ? _037_ : 1'h0;
+  function [15:0] _105_;
     input [15:0] a;
     input [239:0] b;
     input [14:0] s;
     casez (s) // synopsys parallel_case
       15'b??????????????1:
-        _137_ = b[15:0];
+        _105_ = b[15:0];
       15'b?????????????1?:
-        _137_ = b[31:16];
+        _105_ = b[31:16];
       15'b????????????1??:
-        _137_ = b[47:32];
+        _105_ = b[47:32];
       15'b???????????1???:
-        _137_ = b[63:48];
+        _105_ = b[63:48];
       15'b??????????1????:
-        _137_ = b[79:64];
+        _105_ = b[79:64];
       15'b?????????1?????:
-        _137_ = b[95:80];
+        _105_ = b[95:80];
       15'b????????1??????:
-        _137_ = b[111:96];
+        _105_ = b[111:96];
       15'b???????1???????:
-        _137_ = b[127:112];
+        _105_ = b[127:112];
       15'b??????1????????:
-        _137_ = b[143:128];
+        _105_ = b[143:128];
       15'b?????1?????????:
-        _137_ = b[159:144];
+        _105_ = b[159:144];
       15'b????1??????????:
-        _137_ = b[175:160];
+        _105_ = b[175:160];
       15'b???1???????????:
-        _137_ = b[191:176];
+        _105_ = b[191:176];
       15'b??1????????????:
-        _137_ = b[207:192];
+        _105_ = b[207:192];
       15'b?1?????????????:
-        _137_ = b[223:208];
+        _105_ = b[223:208];
       15'b1??????????????:
-        _137_ = b[239:224];
+        _105_ = b[239:224];
       default:
-        _137_ = a;
+        _105_ = a;
     endcase
   endfunction
-  assign tail = _137_(16'hffff, 240'h000100030007000f001f003f007f00ff01ff03ff07ff0fff1fff3fff7fff, { _069_, _068_, _067_, _066_, _065_, _064_, _063_, _062_, _061_, _060_, _059_, _058_, _057_, _056_, _055_ });
-  assign _055_ = job[35:32] == 4'hf;
-  assign _056_ = job[35:32] == 4'he;
-  assign _057_ = job[35:32] == 4'hd;
-  assign _058_ = job[35:32] == 4'hc;
-  assign _059_ = job[35:32] == 4'hb;
-  assign _060_ = job[35:32] == 4'ha;
-  assign _061_ = job[35:32] == 4'h9;
-  assign _062_ = job[35:32] == 4'h8;
-  assign _063_ = job[35:32] == 4'h7;
-  assign _064_ = job[35:32] == 4'h6;
-  assign _065_ = job[35:32] == 4'h5;
-  assign _066_ = job[35:32] == 4'h4;
-  assign _067_ = job[35:32] == 4'h3;
-  assign _068_ = job[35:32] == 4'h2;
-  assign _069_ = job[35:32] == 4'h1;
+  assign tail = _105_(16'hffff, 240'h000100030007000f001f003f007f00ff01ff03ff07ff0fff1fff3fff7fff, { _052_, _051_, _050_, _049_, _048_, _047_, _046_, _045_, _044_, _043_, _042_, _041_, _040_, _039_, _038_ });
+  assign _038_ = job[35:32] == 4'hf;
+  assign _039_ = job[35:32] == 4'he;
+  assign _040_ = job[35:32] == 4'hd;
+  assign _041_ = job[35:32] == 4'hc;
+  assign _042_ = job[35:32] == 4'hb;
+  assign _043_ = job[35:32] == 4'ha;
+  assign _044_ = job[35:32] == 4'h9;
+  assign _045_ = job[35:32] == 4'h8;
+  assign _046_ = job[35:32] == 4'h7;
+  assign _047_ = job[35:32] == 4'h6;
+  assign _048_ = job[35:32] == 4'h5;
+  assign _049_ = job[35:32] == 4'h4;
+  assign _050_ = job[35:32] == 4'h3;
+  assign _051_ = job[35:32] == 4'h2;
+  assign _052_ = job[35:32] == 4'h1;
+  function [31:0] _121_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _121_ = b[31:0];
+      2'b1?:
+        _121_ = b[63:32];
+      default:
+        _121_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[511:480] = _121_(32'd0, { item_data[511:480], _007_[31:0] }, { _054_, _053_ });
+  function [31:0] _122_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _122_ = b[31:0];
+      2'b1?:
+        _122_ = b[63:32];
+      default:
+        _122_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[479:448] = _122_(32'd0, { item_data[479:448], _006_[31:0] }, { _054_, _053_ });
+  function [31:0] _123_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _123_ = b[31:0];
+      2'b1?:
+        _123_ = b[63:32];
+      default:
+        _123_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[447:416] = _123_(32'd0, { item_data[447:416], _005_[31:0] }, { _054_, _053_ });
+  function [31:0] _124_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _124_ = b[31:0];
+      2'b1?:
+        _124_ = b[63:32];
+      default:
+        _124_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[415:384] = _124_(32'd0, { item_data[415:384], _004_[31:0] }, { _054_, _053_ });
+  function [31:0] _125_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _125_ = b[31:0];
+      2'b1?:
+        _125_ = b[63:32];
+      default:
+        _125_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[383:352] = _125_(32'd0, { item_data[383:352], _003_[31:0] }, { _054_, _053_ });
+  function [31:0] _126_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _126_ = b[31:0];
+      2'b1?:
+        _126_ = b[63:32];
+      default:
+        _126_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[351:320] = _126_(32'd0, { item_data[351:320], _002_[31:0] }, { _054_, _053_ });
+  function [31:0] _127_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _127_ = b[31:0];
+      2'b1?:
+        _127_ = b[63:32];
+      default:
+        _127_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[319:288] = _127_(32'd0, { item_data[319:288], _001_[31:0] }, { _054_, _053_ });
+  function [31:0] _128_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _128_ = b[31:0];
+      2'b1?:
+        _128_ = b[63:32];
+      default:
+        _128_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[287:256] = _128_(32'd0, { item_data[287:256], _032_[31:0] }, { _054_, _053_ });
+  function [31:0] _129_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _129_ = b[31:0];
+      2'b1?:
+        _129_ = b[63:32];
+      default:
+        _129_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[255:224] = _129_(32'd0, { item_data[255:224], _031_[31:0] }, { _054_, _053_ });
+  function [31:0] _130_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _130_ = b[31:0];
+      2'b1?:
+        _130_ = b[63:32];
+      default:
+        _130_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[223:192] = _130_(32'd0, { item_data[223:192], _030_[31:0] }, { _054_, _053_ });
+  function [31:0] _131_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _131_ = b[31:0];
+      2'b1?:
+        _131_ = b[63:32];
+      default:
+        _131_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[191:160] = _131_(32'd0, { item_data[191:160], _029_[31:0] }, { _054_, _053_ });
+  function [31:0] _132_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _132_ = b[31:0];
+      2'b1?:
+        _132_ = b[63:32];
+      default:
+        _132_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[159:128] = _132_(32'd0, { item_data[159:128], _028_[31:0] }, { _054_, _053_ });
+  function [31:0] _133_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _133_ = b[31:0];
+      2'b1?:
+        _133_ = b[63:32];
+      default:
+        _133_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[127:96] = _133_(32'd0, { item_data[127:96], _021_[31:0] }, { _054_, _053_ });
+  function [31:0] _134_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _134_ = b[31:0];
+      2'b1?:
+        _134_ = b[63:32];
+      default:
+        _134_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[95:64] = _134_(32'd0, { item_data[95:64], _017_[31:0] }, { _054_, _053_ });
+  function [31:0] _135_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _135_ = b[31:0];
+      2'b1?:
+        _135_ = b[63:32];
+      default:
+        _135_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[63:32] = _135_(32'd0, { item_data[63:32], _010_[31:0] }, { _054_, _053_ });
+  function [31:0] _136_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _136_ = b[31:0];
+      2'b1?:
+        _136_ = b[63:32];
+      default:
+        _136_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[31:0] = _136_(32'd0, { item_data[31:0], _000_[31:0] }, { _054_, _053_ });
+  assign _053_ = job[49:48] == 2'h1;
+  assign _054_ = job[49:48] == 2'h0;
   mixdit_converter converter (
     .clk(clk),
     .i_format(converter_i_payload[513:512]),
-    .i_ready(_040_),
+    .i_ready(_019_),
     .i_valid(converter_i_valid),
     .i_words(converter_i_payload[511:0]),
     .o_blocks(converter_o_payload[143:0]),
@@ -28363,37 +28647,21 @@ module mixdit_operand_loader_sidea (
     .o_ready(1'h1),
     .o_valid(converter_i_valid),
     .o_words(converter_i_payload[511:0]),
-    .overflow(_041_),
+    .overflow(_020_),
     .rst(rst)
   );
   mixdit_unpacker unpacker (
     .i_bits(item_data[143:0]),
     .i_format(places_o_payload[13:12]),
-    .i_ready(_039_),
+    .i_ready(_018_),
     .i_valid(both),
     .o_blocks(unpacker_o_payload[143:0]),
     .o_format(unpacker_o_payload[145:144]),
     .o_ready(1'h1),
     .o_valid(unpacker_o_valid)
   );
-  assign _026_[31:0] = split_i_payload[479:448];
-  assign _024_[31:0] = split_i_payload[447:416];
-  assign _022_[31:0] = split_i_payload[415:384];
-  assign _020_[31:0] = split_i_payload[383:352];
-  assign _018_[31:0] = split_i_payload[351:320];
-  assign _016_[31:0] = split_i_payload[319:288];
-  assign _013_[31:0] = split_i_payload[287:256];
-  assign _011_[31:0] = split_i_payload[255:224];
-  assign _009_[31:0] = split_i_payload[223:192];
-  assign _006_[31:0] = split_i_payload[191:160];
-  assign _004_[31:0] = split_i_payload[159:128];
-  assign _002_[31:0] = split_i_payload[127:96];
-  assign _049_[31:0] = split_i_payload[95:64];
-  assign _038_[31:0] = split_i_payload[63:32];
-  assign _015_[31:0] = split_i_payload[31:0];
   assign split_i_payload[546:528] = { item_last, places_o_payload[13:12], places_o_payload[30:15] };
   assign places_o_payload[11:0] = i__payload;
-  assign _028_[31:0] = split_i_payload[511:480];
 endmodule
 
 // A memory of one row or column: a write port and a read port.
@@ -28444,9 +28712,9 @@ module mixdit_operand_buffer_sidea_depth512 (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -28747,9 +29015,9 @@ module mixdit_slot_walk_sidew (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -28919,9 +29187,9 @@ module mixdit_run_walk_sidew (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -29494,9 +29762,9 @@ module mixdit_place_walk_sidew_splits0 (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -30679,9 +30947,9 @@ module mixdit_operand_loader_sidew (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -30729,7 +30997,7 @@ module mixdit_operand_loader_sidew (
   //   elements: From bit 16: of each element the magnitude and, above it, the sign.
   output reg  [143:0] write_block = 144'h000000000000000000000000000000000000
 );
-  wire _000_;
+  wire [46:0] _000_;
   wire [46:0] _001_;
   wire [46:0] _002_;
   wire [46:0] _003_;
@@ -30737,58 +31005,43 @@ module mixdit_operand_loader_sidew (
   wire [46:0] _005_;
   wire [46:0] _006_;
   wire [46:0] _007_;
-  wire [46:0] _008_;
-  wire [46:0] _009_;
+  wire _008_;
+  wire _009_;
   wire [46:0] _010_;
-  wire [46:0] _011_;
-  wire [46:0] _012_;
-  wire [46:0] _013_;
-  wire [46:0] _014_;
-  wire [46:0] _015_;
-  wire [46:0] _016_;
-  wire [46:0] _017_;
-  wire [46:0] _018_;
-  wire [46:0] _019_;
+  wire _011_;
+  wire _012_;
+  wire [4:0] _013_;
+  wire _014_;
+  wire _015_;
+  wire _016_;
+  wire _017_;
+  wire _018_;
+  wire [143:0] _019_;
   wire [46:0] _020_;
-  wire [46:0] _021_;
-  wire [46:0] _022_;
+  wire _021_;
+  wire _022_;
   wire [46:0] _023_;
-  wire [46:0] _024_;
-  wire [46:0] _025_;
-  wire [46:0] _026_;
-  wire [46:0] _027_;
-  wire [46:0] _028_;
-  wire _029_;
+  wire [9:0] _024_;
+  wire _025_;
+  wire _026_;
+  wire _027_;
+  wire [6:0] _028_;
+  wire [143:0] _029_;
   wire [46:0] _030_;
-  wire _031_;
-  wire _032_;
-  wire _033_;
-  wire [4:0] _034_;
+  wire [46:0] _031_;
+  wire [46:0] _032_;
+  wire [46:0] _033_;
+  wire [46:0] _034_;
   wire _035_;
   wire _036_;
-  wire _037_;
-  wire _038_;
-  wire _039_;
-  wire [46:0] _040_;
-  wire [143:0] _041_;
+  wire [7:0] _037_;
+  wire [1:0] _038_;
+  wire [511:0] _039_;
+  wire _040_;
+  wire _041_;
   wire _042_;
   wire _043_;
-  wire [9:0] _044_;
-  wire _045_;
-  wire _046_;
-  wire _047_;
-  wire [6:0] _048_;
-  wire [46:0] _049_;
-  wire [143:0] _050_;
-  wire [46:0] _051_;
-  wire _052_;
-  wire _053_;
-  wire [7:0] _054_;
-  wire [1:0] _055_;
-  wire [511:0] _056_;
-  wire _057_;
-  wire _058_;
-  wire _059_;
+  wire _044_;
   wire both;
   wire [513:0] converter_i_payload;
   wire converter_i_valid;
@@ -30810,93 +31063,302 @@ module mixdit_operand_loader_sidew (
   wire unpacker_o_valid;
   wire valid;
   wire [9:0] written;
-  assign _008_ = item_data[111:96] << 5'h10;
-  assign { _009_[46:32], turner_i_payload[223:192] } = _000_ ? _008_ : { 15'h0000, item_data[223:192] };
-  assign _010_ = item_data[127:112] << 5'h10;
-  assign { _011_[46:32], turner_i_payload[255:224] } = _000_ ? _010_ : { 15'h0000, item_data[255:224] };
-  assign _012_ = item_data[143:128] << 5'h10;
-  assign { _013_[46:32], turner_i_payload[287:256] } = _000_ ? _012_ : { 15'h0000, item_data[287:256] };
-  assign _014_ = item_data[159:144] << 5'h10;
-  assign { _016_[46:32], turner_i_payload[319:288] } = _000_ ? _014_ : { 15'h0000, item_data[319:288] };
-  assign _017_ = item_data[175:160] << 5'h10;
-  assign { _018_[46:32], turner_i_payload[351:320] } = _000_ ? _017_ : { 15'h0000, item_data[351:320] };
-  assign _019_ = item_data[191:176] << 5'h10;
-  assign { _020_[46:32], turner_i_payload[383:352] } = _000_ ? _019_ : { 15'h0000, item_data[383:352] };
-  assign _021_ = item_data[207:192] << 5'h10;
-  assign { _022_[46:32], turner_i_payload[415:384] } = _000_ ? _021_ : { 15'h0000, item_data[415:384] };
-  assign _023_ = item_data[223:208] << 5'h10;
-  assign { _024_[46:32], turner_i_payload[447:416] } = _000_ ? _023_ : { 15'h0000, item_data[447:416] };
-  assign _025_ = item_data[239:224] << 5'h10;
-  assign { _026_[46:32], turner_i_payload[479:448] } = _000_ ? _025_ : { 15'h0000, item_data[479:448] };
-  assign _000_ = job[51:50] == 1'h1;
-  assign _027_ = item_data[255:240] << 5'h10;
-  assign { _028_[46:32], turner_i_payload[511:480] } = _000_ ? _027_ : { 15'h0000, item_data[511:480] };
-  assign _029_ = ~ job[54];
+  always @(posedge clk)
+    write_address <= _028_;
+  always @(posedge clk)
+    write_block <= _029_;
+  assign signal = job[51:50] == 2'h2;
+  assign _000_ = item_data[15:0] << 5'h10;
+  assign _010_ = item_data[31:16] << 5'h10;
+  assign _020_ = item_data[47:32] << 5'h10;
+  assign _023_ = item_data[63:48] << 5'h10;
+  assign _030_ = item_data[79:64] << 5'h10;
+  assign _031_ = item_data[95:80] << 5'h10;
+  assign _032_ = item_data[111:96] << 5'h10;
+  assign _033_ = item_data[127:112] << 5'h10;
+  assign _034_ = item_data[143:128] << 5'h10;
+  assign _001_ = item_data[159:144] << 5'h10;
+  assign _002_ = item_data[175:160] << 5'h10;
+  assign _003_ = item_data[191:176] << 5'h10;
+  assign _004_ = item_data[207:192] << 5'h10;
+  assign _005_ = item_data[223:208] << 5'h10;
+  assign _006_ = item_data[239:224] << 5'h10;
+  assign _007_ = item_data[255:240] << 5'h10;
+  assign _008_ = ~ job[54];
   assign both = item_valid & places_o_valid;
-  assign _031_ = places_o_valid & turner_i_ready;
-  assign _032_ = item_valid & turner_i_ready;
-  assign _033_ = _032_ & turner_square_end;
-  assign _034_ = turner_o_payload[517] + turner_o_payload[515:512];
-  assign _035_ = turner_o_payload[526] & turner_o_payload[516];
-  assign _036_ = ~ signal;
-  assign _037_ = both & _036_;
+  assign _009_ = places_o_valid & turner_i_ready;
+  assign _011_ = item_valid & turner_i_ready;
+  assign _012_ = _011_ & turner_square_end;
+  assign _013_ = turner_o_payload[517] + turner_o_payload[515:512];
+  assign _014_ = turner_o_payload[526] & turner_o_payload[516];
+  assign _015_ = ~ signal;
+  assign _016_ = both & _015_;
   assign valid = signal ? unpacker_o_valid : converter_o_valid;
   assign written = signal ? places_o_payload[9:0] : like;
-  assign _038_ = valid & written[8];
-  assign _039_ = valid & written[9];
-  assign _041_ = signal ? unpacker_o_payload[143:0] : converter_o_payload[143:0];
+  assign _017_ = valid & written[8];
+  assign _018_ = valid & written[9];
+  assign _019_ = signal ? unpacker_o_payload[143:0] : converter_o_payload[143:0];
   always @(posedge clk)
-    like <= _044_;
+    like <= _024_;
   always @(posedge clk)
-    write_en <= _045_;
+    write_en <= _025_;
   always @(posedge clk)
-    filled <= _046_;
+    filled <= _026_;
   always @(posedge clk)
-    write_bank <= _047_;
-  always @(posedge clk)
-    write_address <= _048_;
-  always @(posedge clk)
-    write_block <= _050_;
-  assign signal = job[51:50] == 2'h2;
-  assign _007_ = item_data[15:0] << 5'h10;
-  assign { _015_[46:32], turner_i_payload[31:0] } = _000_ ? _007_ : { 15'h0000, item_data[31:0] };
-  assign _030_ = item_data[31:16] << 5'h10;
-  assign { _040_[46:32], turner_i_payload[63:32] } = _000_ ? _030_ : { 15'h0000, item_data[63:32] };
-  assign _049_ = item_data[47:32] << 5'h10;
-  assign { _051_[46:32], turner_i_payload[95:64] } = _000_ ? _049_ : { 15'h0000, item_data[95:64] };
-  assign _001_ = item_data[63:48] << 5'h10;
-  assign { _002_[46:32], turner_i_payload[127:96] } = _000_ ? _001_ : { 15'h0000, item_data[127:96] };
-  assign _003_ = item_data[79:64] << 5'h10;
-  assign { _004_[46:32], turner_i_payload[159:128] } = _000_ ? _003_ : { 15'h0000, item_data[159:128] };
-  assign _005_ = item_data[95:80] << 5'h10;
-  assign { _006_[46:32], turner_i_payload[191:160] } = _000_ ? _005_ : { 15'h0000, item_data[191:160] };
-  assign _050_ = rst ? 144'h000000000000000000000000000000000000 : _041_;
-  assign _048_ = rst ? 7'h00 : written[7:1];
-  assign _047_ = rst ? 1'h0 : written[0];
-  assign _046_ = rst ? 1'h0 : _039_;
-  assign _045_ = rst ? 1'h0 : _038_;
-  assign _044_ = rst ? 10'h000 : entry;
-  assign _052_ = _029_ ? _035_ : 1'h0;
-  assign entry[9] = job[54] ? places_o_payload[9] : _052_;
-  assign _053_ = _029_ ? _034_[0] : 1'h0;
-  assign entry[0] = job[54] ? places_o_payload[0] : _053_;
-  assign _054_ = _029_ ? turner_o_payload[525:518] : 8'h00;
-  assign entry[8:1] = job[54] ? places_o_payload[8:1] : _054_;
-  assign _055_ = _029_ ? turner_o_payload[528:527] : 2'h0;
-  assign converter_i_payload[513:512] = job[54] ? places_o_payload[11:10] : _055_;
-  assign _056_ = _029_ ? turner_o_payload[511:0] : 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  assign converter_i_payload[511:0] = job[54] ? turner_i_payload[511:0] : _056_;
-  assign _057_ = _029_ ? turner_o_valid : 1'h0;
-  assign converter_i_valid = job[54] ? _037_ : _057_;
-  assign _058_ = _029_ ? _033_ : 1'h0;
-  assign places_o_ready = job[54] ? item_valid : _058_;
-  assign _059_ = _029_ ? _031_ : 1'h0;
-  assign item_ready = job[54] ? places_o_valid : _059_;
-  assign turner_i_valid = _029_ ? both : 1'h0;
+    write_bank <= _027_;
+  assign _029_ = rst ? 144'h000000000000000000000000000000000000 : _019_;
+  assign _028_ = rst ? 7'h00 : written[7:1];
+  assign _027_ = rst ? 1'h0 : written[0];
+  assign _026_ = rst ? 1'h0 : _018_;
+  assign _025_ = rst ? 1'h0 : _017_;
+  assign _024_ = rst ? 10'h000 : entry;
+  assign _035_ = _008_ ? _014_ : 1'h0;
+  assign entry[9] = job[54] ? places_o_payload[9] : _035_;
+  assign _036_ = _008_ ? _013_[0] : 1'h0;
+  assign entry[0] = job[54] ? places_o_payload[0] : _036_;
+  assign _037_ = _008_ ? turner_o_payload[525:518] : 8'h00;
+  assign entry[8:1] = job[54] ? places_o_payload[8:1] : _037_;
+  assign _038_ = _008_ ? turner_o_payload[528:527] : 2'h0;
+  assign converter_i_payload[513:512] = job[54] ? places_o_payload[11:10] : _038_;
+  assign _039_ = _008_ ? turner_o_payload[511:0] : 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  assign converter_i_payload[511:0] = job[54] ? turner_i_payload[511:0] : _039_;
+  assign _040_ = _008_ ? turner_o_valid : 1'h0;
+  assign converter_i_valid = job[54] ? _016_ : _040_;
+  assign _041_ = _008_ ? _012_ : 1'h0;
+  assign places_o_ready = job[54] ? item_valid : _041_;
+  assign _042_ = _008_ ? _009_ : 1'h0;
+  assign item_ready = job[54] ? places_o_valid : _042_;
+  assign turner_i_valid = _008_ ? both : 1'h0;
+  function [31:0] _105_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _105_ = b[31:0];
+      2'b1?:
+        _105_ = b[63:32];
+      default:
+        _105_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[511:480] = _105_(32'd0, { item_data[511:480], _007_[31:0] }, { _044_, _043_ });
+  function [31:0] _106_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _106_ = b[31:0];
+      2'b1?:
+        _106_ = b[63:32];
+      default:
+        _106_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[479:448] = _106_(32'd0, { item_data[479:448], _006_[31:0] }, { _044_, _043_ });
+  function [31:0] _107_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _107_ = b[31:0];
+      2'b1?:
+        _107_ = b[63:32];
+      default:
+        _107_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[447:416] = _107_(32'd0, { item_data[447:416], _005_[31:0] }, { _044_, _043_ });
+  function [31:0] _108_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _108_ = b[31:0];
+      2'b1?:
+        _108_ = b[63:32];
+      default:
+        _108_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[415:384] = _108_(32'd0, { item_data[415:384], _004_[31:0] }, { _044_, _043_ });
+  function [31:0] _109_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _109_ = b[31:0];
+      2'b1?:
+        _109_ = b[63:32];
+      default:
+        _109_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[383:352] = _109_(32'd0, { item_data[383:352], _003_[31:0] }, { _044_, _043_ });
+  function [31:0] _110_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _110_ = b[31:0];
+      2'b1?:
+        _110_ = b[63:32];
+      default:
+        _110_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[351:320] = _110_(32'd0, { item_data[351:320], _002_[31:0] }, { _044_, _043_ });
+  function [31:0] _111_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _111_ = b[31:0];
+      2'b1?:
+        _111_ = b[63:32];
+      default:
+        _111_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[319:288] = _111_(32'd0, { item_data[319:288], _001_[31:0] }, { _044_, _043_ });
+  function [31:0] _112_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _112_ = b[31:0];
+      2'b1?:
+        _112_ = b[63:32];
+      default:
+        _112_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[287:256] = _112_(32'd0, { item_data[287:256], _034_[31:0] }, { _044_, _043_ });
+  function [31:0] _113_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _113_ = b[31:0];
+      2'b1?:
+        _113_ = b[63:32];
+      default:
+        _113_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[255:224] = _113_(32'd0, { item_data[255:224], _033_[31:0] }, { _044_, _043_ });
+  function [31:0] _114_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _114_ = b[31:0];
+      2'b1?:
+        _114_ = b[63:32];
+      default:
+        _114_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[223:192] = _114_(32'd0, { item_data[223:192], _032_[31:0] }, { _044_, _043_ });
+  function [31:0] _115_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _115_ = b[31:0];
+      2'b1?:
+        _115_ = b[63:32];
+      default:
+        _115_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[191:160] = _115_(32'd0, { item_data[191:160], _031_[31:0] }, { _044_, _043_ });
+  function [31:0] _116_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _116_ = b[31:0];
+      2'b1?:
+        _116_ = b[63:32];
+      default:
+        _116_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[159:128] = _116_(32'd0, { item_data[159:128], _030_[31:0] }, { _044_, _043_ });
+  function [31:0] _117_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _117_ = b[31:0];
+      2'b1?:
+        _117_ = b[63:32];
+      default:
+        _117_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[127:96] = _117_(32'd0, { item_data[127:96], _023_[31:0] }, { _044_, _043_ });
+  function [31:0] _118_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _118_ = b[31:0];
+      2'b1?:
+        _118_ = b[63:32];
+      default:
+        _118_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[95:64] = _118_(32'd0, { item_data[95:64], _020_[31:0] }, { _044_, _043_ });
+  function [31:0] _119_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _119_ = b[31:0];
+      2'b1?:
+        _119_ = b[63:32];
+      default:
+        _119_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[63:32] = _119_(32'd0, { item_data[63:32], _010_[31:0] }, { _044_, _043_ });
+  function [31:0] _120_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _120_ = b[31:0];
+      2'b1?:
+        _120_ = b[63:32];
+      default:
+        _120_ = a;
+    endcase
+  endfunction
+  assign turner_i_payload[31:0] = _120_(32'd0, { item_data[31:0], _000_[31:0] }, { _044_, _043_ });
+  assign _043_ = job[51:50] == 2'h1;
+  assign _044_ = job[51:50] == 2'h0;
   mixdit_converter converter (
     .clk(clk),
     .i_format(converter_i_payload[513:512]),
-    .i_ready(_043_),
+    .i_ready(_022_),
     .i_valid(converter_i_valid),
     .i_words(converter_i_payload[511:0]),
     .o_blocks(converter_o_payload[143:0]),
@@ -30949,30 +31411,14 @@ module mixdit_operand_loader_sidew (
   mixdit_unpacker unpacker (
     .i_bits(item_data[143:0]),
     .i_format(places_o_payload[11:10]),
-    .i_ready(_042_),
+    .i_ready(_021_),
     .i_valid(both),
     .o_blocks(unpacker_o_payload[143:0]),
     .o_format(unpacker_o_payload[145:144]),
     .o_ready(1'h1),
     .o_valid(unpacker_o_valid)
   );
-  assign _024_[31:0] = turner_i_payload[447:416];
-  assign _022_[31:0] = turner_i_payload[415:384];
-  assign _020_[31:0] = turner_i_payload[383:352];
-  assign _018_[31:0] = turner_i_payload[351:320];
-  assign _016_[31:0] = turner_i_payload[319:288];
-  assign _013_[31:0] = turner_i_payload[287:256];
-  assign _011_[31:0] = turner_i_payload[255:224];
-  assign _009_[31:0] = turner_i_payload[223:192];
-  assign _006_[31:0] = turner_i_payload[191:160];
-  assign _004_[31:0] = turner_i_payload[159:128];
-  assign _002_[31:0] = turner_i_payload[127:96];
-  assign _051_[31:0] = turner_i_payload[95:64];
-  assign _040_[31:0] = turner_i_payload[63:32];
-  assign _015_[31:0] = turner_i_payload[31:0];
   assign turner_i_payload[533:512] = { places_o_payload[11:0], places_o_payload[21:12] };
-  assign _028_[31:0] = turner_i_payload[511:480];
-  assign _026_[31:0] = turner_i_payload[479:448];
 endmodule
 
 // A memory of one row or column: a write port and a read port.
@@ -31023,9 +31469,9 @@ module mixdit_operand_buffer_sidew_depth128 (
   //   w_formats: Of each segment.
   //   outliers: The mask says which channels of A are outliers; the blocks from ceil(k/16) on are theirs.
   //   c_formats: MX results: before c_split and from there on.
-  //   c_split: MX results: first column of the second format; n where there is none.
+  //   c_split: MX results: first column of the second format, at most n.
   //   c_head: MX results: blocks of the first format start again every so many columns; 0: only where the formats
-  //   change.
+  //   change. It may be above n.
   //   a_address: First bytes.
   //   w_address: First bytes.
   //   c_address: First bytes.
@@ -31268,13 +31714,13 @@ module mixdit_system_tiles_0 (
   input  wire        rst,
   input  wire        w_en,
   input  wire        control_reset,
-  input  wire [15:0] port_98,
-  input  wire [7:0]  port_98_1,
-  input  wire [1:0]  port_98_2,
-  input  wire        port_98_3,
-  input  wire        port_98_4,
-  input  wire        port_98_5,
-  input  wire        port_98_6,
+  input  wire [15:0] port_107,
+  input  wire [7:0]  port_107_1,
+  input  wire [1:0]  port_107_2,
+  input  wire        port_107_3,
+  input  wire        port_107_4,
+  input  wire        port_107_5,
+  input  wire        port_107_6,
   input  wire        r_en,
   output wire        w_rdy,
   output wire [29:0] r_data,
@@ -31320,7 +31766,7 @@ module mixdit_system_tiles_0 (
     for (storage_i = 0; storage_i < 3; storage_i = storage_i + 1) storage[storage_i] = 30'h00000000;
   always @(posedge clk) begin
     if (w_port__en)
-      storage[produce] <= { port_98_6, port_98_5, port_98_4, port_98_3, port_98_2, port_98_1, port_98 };
+      storage[produce] <= { port_107_6, port_107_5, port_107_4, port_107_3, port_107_2, port_107_1, port_107 };
   end
   reg [29:0] _64_;
   always @(posedge clk) begin
@@ -31376,13 +31822,13 @@ module mixdit_system_tiles_1 (
   input  wire        rst,
   input  wire        w_en,
   input  wire        control_reset,
-  input  wire [15:0] port_98,
-  input  wire [7:0]  port_98_1,
-  input  wire [1:0]  port_98_2,
-  input  wire        port_98_3,
-  input  wire        port_98_4,
-  input  wire        port_98_5,
-  input  wire        port_98_6,
+  input  wire [15:0] port_107,
+  input  wire [7:0]  port_107_1,
+  input  wire [1:0]  port_107_2,
+  input  wire        port_107_3,
+  input  wire        port_107_4,
+  input  wire        port_107_5,
+  input  wire        port_107_6,
   input  wire        r_en,
   output wire        w_rdy,
   output wire [29:0] r_data,
@@ -31428,7 +31874,7 @@ module mixdit_system_tiles_1 (
     for (storage_i = 0; storage_i < 3; storage_i = storage_i + 1) storage[storage_i] = 30'h00000000;
   always @(posedge clk) begin
     if (w_port__en)
-      storage[produce] <= { port_98_6, port_98_5, port_98_4, port_98_3, port_98_2, port_98_1, port_98 };
+      storage[produce] <= { port_107_6, port_107_5, port_107_4, port_107_3, port_107_2, port_107_1, port_107 };
   end
   reg [29:0] _64_;
   always @(posedge clk) begin
@@ -31485,13 +31931,13 @@ module mixdit_system_tiles_2 (
   input  wire        w_en,
   input  wire        control_reset,
   input  wire        r_en,
-  input  wire [15:0] port_98,
-  input  wire [7:0]  port_98_1,
-  input  wire [1:0]  port_98_2,
-  input  wire        port_98_3,
-  input  wire        port_98_4,
-  input  wire        port_98_5,
-  input  wire        port_98_6,
+  input  wire [15:0] port_107,
+  input  wire [7:0]  port_107_1,
+  input  wire [1:0]  port_107_2,
+  input  wire        port_107_3,
+  input  wire        port_107_4,
+  input  wire        port_107_5,
+  input  wire        port_107_6,
   output wire        w_rdy,
   output wire [29:0] r_data,
   output reg         r_rdy = 1'h0
@@ -31536,7 +31982,7 @@ module mixdit_system_tiles_2 (
     for (storage_i = 0; storage_i < 3; storage_i = storage_i + 1) storage[storage_i] = 30'h00000000;
   always @(posedge clk) begin
     if (w_port__en)
-      storage[produce] <= { port_98_6, port_98_5, port_98_4, port_98_3, port_98_2, port_98_1, port_98 };
+      storage[produce] <= { port_107_6, port_107_5, port_107_4, port_107_3, port_107_2, port_107_1, port_107 };
   end
   reg [29:0] _64_;
   always @(posedge clk) begin
@@ -31659,56 +32105,66 @@ module mixdit_system (
   wire [31:0] _007_;
   wire [31:0] _008_;
   wire [31:0] _009_;
-  wire _010_;
-  wire _011_;
-  wire [32:0] _012_;
-  wire [32:0] _013_;
-  wire [32:0] _014_;
-  wire [32:0] _015_;
-  wire [32:0] _016_;
-  wire _017_;
-  wire _018_;
-  wire [31:0] _019_;
-  wire [31:0] _020_;
-  wire _021_;
-  wire _022_;
+  wire [31:0] _010_;
+  wire [31:0] _011_;
+  wire _012_;
+  wire [31:0] _013_;
+  wire [31:0] _014_;
+  wire [31:0] _015_;
+  wire [31:0] _016_;
+  wire [31:0] _017_;
+  wire [31:0] _018_;
+  wire _019_;
+  wire [32:0] _020_;
+  wire [32:0] _021_;
+  wire [32:0] _022_;
   wire [32:0] _023_;
-  wire [31:0] _024_;
-  wire [31:0] _025_;
-  wire [7:0] _026_;
-  wire [32:0] _027_;
-  wire [31:0] _028_;
-  wire _029_;
+  wire [32:0] _024_;
+  wire _025_;
+  wire _026_;
+  wire [31:0] _027_;
+  wire _028_;
+  wire [31:0] _029_;
   wire [31:0] _030_;
   wire [31:0] _031_;
   wire [31:0] _032_;
   wire [31:0] _033_;
-  wire [31:0] _034_;
+  wire _034_;
   wire [31:0] _035_;
   wire [31:0] _036_;
-  wire [31:0] _037_;
-  wire [31:0] _038_;
-  wire [31:0] _039_;
+  wire _037_;
+  wire [32:0] _038_;
+  wire [32:0] _039_;
   wire [31:0] _040_;
   wire [31:0] _041_;
-  wire [31:0] _042_;
+  wire [7:0] _042_;
   wire [31:0] _043_;
-  wire [31:0] _044_;
-  wire [31:0] _045_;
+  wire _044_;
+  wire _045_;
   wire [31:0] _046_;
   wire [31:0] _047_;
   wire [31:0] _048_;
   wire [31:0] _049_;
   wire [31:0] _050_;
   wire [31:0] _051_;
-  wire [7:0] _052_;
-  wire [7:0] _053_;
+  wire [31:0] _052_;
+  wire [31:0] _053_;
   wire [31:0] _054_;
   wire [31:0] _055_;
   wire [31:0] _056_;
   wire [31:0] _057_;
-  wire [31:0] _058_;
-  wire [31:0] _059_;
+  wire _058_;
+  wire _059_;
+  wire [31:0] _060_;
+  wire [31:0] _061_;
+  wire [7:0] _062_;
+  wire [7:0] _063_;
+  wire [31:0] _064_;
+  wire [31:0] _065_;
+  wire [31:0] _066_;
+  wire [31:0] _067_;
+  wire [31:0] _068_;
+  wire [31:0] _069_;
   wire a_buffer_filled;
   wire a_buffer_free;
   wire [525:0] a_buffer_job;
@@ -31840,6 +32296,7 @@ module mixdit_system (
   wire [31:0] registers_window_last_hi;
   wire [31:0] registers_window_last_lo;
   reg [7:0] signal_2 = 8'h00;
+  reg started = 1'h0;
   wire w_buffer_filled;
   wire w_buffer_free;
   wire w_buffer_write;
@@ -31864,112 +32321,124 @@ module mixdit_system (
   assign output_item_valid = other_fetcher_o_valid & control_running;
   assign _000_ = ~ control_running;
   assign control_item_valid = other_fetcher_o_valid & _000_;
-  assign _018_ = core_cmd_ready & w_rdy;
-  assign _022_ = _018_ & w_rdy_1;
-  assign plan_tile_ready = _022_ & w_rdy_2;
+  assign _028_ = core_cmd_ready & w_rdy;
+  assign _034_ = _028_ & w_rdy_1;
+  assign plan_tile_ready = _034_ & w_rdy_2;
   assign core_cmd_valid = plan_tile_valid & plan_tile_ready;
   assign control_abort = registers_control_strobe & registers_control_data[0];
   assign control_flush = registers_control_strobe & registers_control_data[1];
-  assign _023_ = registers_done_count + 1'h1;
-  assign _027_ = failed + 1'h1;
+  assign _038_ = registers_done_count + 1'h1;
+  assign _039_ = failed + 1'h1;
   assign _001_ = registers_irq_status & registers_irq_enable;
-  assign _010_ = | _001_;
-  assign _012_ = job_cycles + 1'h1;
-  assign _013_ = read_beats + readers_beat;
-  assign _014_ = read_wait + readers_wait_;
-  assign _015_ = write_beats + writer_beat;
-  assign _011_ = ~ control_active;
-  assign _016_ = write_wait + writer_wait_;
-  assign _017_ = control_ended | control_failed;
-  assign _021_ = rst | control_reset;
+  assign _012_ = | _001_;
+  assign _020_ = job_cycles + 1'h1;
+  assign _021_ = read_beats + readers_beat;
+  assign _022_ = read_wait + readers_wait_;
+  assign _023_ = write_beats + writer_beat;
+  assign _019_ = ~ control_active;
+  assign _024_ = write_wait + writer_wait_;
+  assign _025_ = control_ended | control_failed;
+  assign _027_ = started ? core_cycles : 32'd0;
+  assign _029_ = started ? core_passes : 32'd0;
+  assign _030_ = started ? core_wait_a : 32'd0;
+  assign _031_ = started ? core_wait_w : 32'd0;
+  assign _032_ = started ? core_wait_result : 32'd0;
+  assign _026_ = control_ended | control_reset;
+  assign _033_ = started ? core_wait_drain : 32'd0;
+  assign _037_ = rst | control_reset;
   always @(posedge clk)
-    registers_done_count <= _024_;
+    registers_done_count <= _040_;
   always @(posedge clk)
-    failed <= _025_;
+    failed <= _041_;
   always @(posedge clk)
-    signal_2 <= _026_;
+    signal_2 <= _042_;
   always @(posedge clk)
-    fault_tag <= _028_;
+    fault_tag <= _043_;
   always @(posedge clk)
-    irq <= _029_;
+    irq <= _044_;
   always @(posedge clk)
-    job_cycles <= _030_;
+    started <= _045_;
   always @(posedge clk)
-    read_beats <= _031_;
+    job_cycles <= _002_;
   always @(posedge clk)
-    read_wait <= _032_;
+    read_beats <= _003_;
   always @(posedge clk)
-    write_beats <= _033_;
+    read_wait <= _004_;
   always @(posedge clk)
-    write_wait <= _034_;
+    write_beats <= _005_;
   always @(posedge clk)
-    last_job_cycles <= _035_;
+    write_wait <= _006_;
   always @(posedge clk)
-    last_read_beats <= _036_;
+    last_job_cycles <= _007_;
   always @(posedge clk)
-    last_read_wait <= _037_;
+    last_read_beats <= _008_;
   always @(posedge clk)
-    last_write_beats <= _002_;
+    last_read_wait <= _009_;
   always @(posedge clk)
-    last_write_wait <= _003_;
+    last_write_beats <= _010_;
   always @(posedge clk)
-    last_cycles <= _004_;
+    last_write_wait <= _011_;
   always @(posedge clk)
-    last_passes <= _005_;
+    last_cycles <= _013_;
   always @(posedge clk)
-    last_wait_a <= _006_;
+    last_passes <= _014_;
   always @(posedge clk)
-    last_wait_w <= _007_;
+    last_wait_a <= _015_;
   always @(posedge clk)
-    last_wait_result <= _008_;
+    last_wait_w <= _016_;
   always @(posedge clk)
-    last_wait_drain <= _009_;
-  assign _038_ = _017_ ? core_passes : last_passes;
-  assign _005_ = rst ? 32'd0 : _038_;
-  assign _039_ = _017_ ? core_cycles : last_cycles;
-  assign _004_ = rst ? 32'd0 : _039_;
-  assign _040_ = _017_ ? write_wait : last_write_wait;
-  assign _003_ = rst ? 32'd0 : _040_;
-  assign _041_ = _017_ ? write_beats : last_write_beats;
-  assign _002_ = rst ? 32'd0 : _041_;
-  assign _042_ = _017_ ? read_wait : last_read_wait;
-  assign _037_ = rst ? 32'd0 : _042_;
-  assign _043_ = _017_ ? read_beats : last_read_beats;
-  assign _036_ = rst ? 32'd0 : _043_;
-  assign _044_ = _017_ ? job_cycles : last_job_cycles;
-  assign _035_ = rst ? 32'd0 : _044_;
-  assign _045_ = _011_ ? 32'd0 : _016_[31:0];
-  assign _034_ = rst ? 32'd0 : _045_;
-  assign _046_ = _011_ ? 32'd0 : _015_[31:0];
-  assign _033_ = rst ? 32'd0 : _046_;
-  assign _047_ = _011_ ? 32'd0 : _014_[31:0];
-  assign _032_ = rst ? 32'd0 : _047_;
-  assign _048_ = _011_ ? 32'd0 : _013_[31:0];
-  assign _031_ = rst ? 32'd0 : _048_;
-  assign _049_ = _011_ ? 32'd0 : _012_[31:0];
-  assign _030_ = rst ? 32'd0 : _049_;
-  assign _029_ = rst ? 1'h0 : _010_;
-  assign _050_ = control_failed ? control_tag : fault_tag;
-  assign _051_ = control_acknowledge ? 32'd0 : _050_;
-  assign _028_ = rst ? 32'd0 : _051_;
-  assign _052_ = control_failed ? { 4'h0, control_fault } : signal_2;
-  assign _053_ = control_acknowledge ? 8'h00 : _052_;
-  assign _026_ = rst ? 8'h00 : _053_;
-  assign _054_ = control_failed ? _027_[31:0] : failed;
-  assign _025_ = rst ? 32'd0 : _054_;
-  assign _055_ = control_ended ? _023_[31:0] : registers_done_count;
-  assign _024_ = rst ? 32'd0 : _055_;
+    last_wait_result <= _017_;
+  always @(posedge clk)
+    last_wait_drain <= _018_;
+  assign _046_ = _026_ ? _029_ : last_passes;
+  assign _014_ = rst ? 32'd0 : _046_;
+  assign _047_ = _026_ ? _027_ : last_cycles;
+  assign _013_ = rst ? 32'd0 : _047_;
+  assign _048_ = _025_ ? write_wait : last_write_wait;
+  assign _011_ = rst ? 32'd0 : _048_;
+  assign _049_ = _025_ ? write_beats : last_write_beats;
+  assign _010_ = rst ? 32'd0 : _049_;
+  assign _050_ = _025_ ? read_wait : last_read_wait;
+  assign _009_ = rst ? 32'd0 : _050_;
+  assign _051_ = _025_ ? read_beats : last_read_beats;
+  assign _008_ = rst ? 32'd0 : _051_;
+  assign _052_ = _025_ ? job_cycles : last_job_cycles;
+  assign _007_ = rst ? 32'd0 : _052_;
+  assign _053_ = _019_ ? 32'd0 : _024_[31:0];
+  assign _006_ = rst ? 32'd0 : _053_;
+  assign _054_ = _019_ ? 32'd0 : _023_[31:0];
+  assign _005_ = rst ? 32'd0 : _054_;
+  assign _055_ = _019_ ? 32'd0 : _022_[31:0];
+  assign _004_ = rst ? 32'd0 : _055_;
+  assign _056_ = _019_ ? 32'd0 : _021_[31:0];
+  assign _003_ = rst ? 32'd0 : _056_;
+  assign _057_ = _019_ ? 32'd0 : _020_[31:0];
+  assign _002_ = rst ? 32'd0 : _057_;
+  assign _058_ = _019_ ? 1'h0 : started;
+  assign _059_ = a_buffer_start ? 1'h1 : _058_;
+  assign _045_ = rst ? 1'h0 : _059_;
+  assign _044_ = rst ? 1'h0 : _012_;
+  assign _060_ = control_acknowledge ? 32'd0 : fault_tag;
+  assign _061_ = control_failed ? control_tag : _060_;
+  assign _043_ = rst ? 32'd0 : _061_;
+  assign _062_ = control_acknowledge ? 8'h00 : signal_2;
+  assign _063_ = control_failed ? { 4'h0, control_fault } : _062_;
+  assign _042_ = rst ? 8'h00 : _063_;
+  assign _064_ = control_failed ? _039_[31:0] : failed;
+  assign _041_ = rst ? 32'd0 : _064_;
+  assign _065_ = control_ended ? _038_[31:0] : registers_done_count;
+  assign _040_ = rst ? 32'd0 : _065_;
   assign other_fetcher_o_ready = control_running ? output_item_ready : control_item_ready;
   assign other_fetcher_run_valid = control_running ? output_run_valid : control_run_valid;
   assign other_fetcher_run_payload = control_running ? output_run_payload : control_run_payload;
-  assign _056_ = _017_ ? core_wait_drain : last_wait_drain;
-  assign _009_ = rst ? 32'd0 : _056_;
-  assign _057_ = _017_ ? core_wait_result : last_wait_result;
-  assign _008_ = rst ? 32'd0 : _057_;
-  assign _058_ = _017_ ? core_wait_w : last_wait_w;
-  assign _007_ = rst ? 32'd0 : _058_;
-  assign _059_ = _017_ ? core_wait_a : last_wait_a;
-  assign _006_ = rst ? 32'd0 : _059_;
+  assign _066_ = _026_ ? _033_ : last_wait_drain;
+  assign _018_ = rst ? 32'd0 : _066_;
+  assign _067_ = _026_ ? _032_ : last_wait_result;
+  assign _017_ = rst ? 32'd0 : _067_;
+  assign _068_ = _026_ ? _031_ : last_wait_w;
+  assign _016_ = rst ? 32'd0 : _068_;
+  assign _069_ = _026_ ? _030_ : last_wait_a;
+  assign _015_ = rst ? 32'd0 : _069_;
   mixdit_operand_buffer_sidea_depth512 a_buffer (
     .clk(clk),
     .filled(a_buffer_filled),
@@ -31979,7 +32448,7 @@ module mixdit_system (
     .o_format(a_buffer_o_payload[289:288]),
     .o_ready(a_buffer_o_ready),
     .o_valid(a_buffer_o_valid),
-    .rst(_021_),
+    .rst(_037_),
     .start(a_buffer_start),
     .tile_columns(a_buffer_tile_payload[23:16]),
     .tile_final(a_buffer_tile_payload[29]),
@@ -32008,7 +32477,7 @@ module mixdit_system (
     .o_valid(a_fetcher_o_valid),
     .r_data(a_fetcher_r_data),
     .r_valid(a_fetcher_r_valid),
-    .rst(_021_),
+    .rst(_037_),
     .run_address(a_fetcher_run_payload[39:0]),
     .run_bytes(a_fetcher_run_payload[58:40]),
     .run_item(a_fetcher_run_payload[65:59]),
@@ -32027,7 +32496,7 @@ module mixdit_system (
     .mask_address(a_loader_mask_address),
     .mask_data(a_loader_mask_data),
     .mask_en(a_loader_mask_en),
-    .rst(_021_),
+    .rst(_037_),
     .run_address(a_fetcher_run_payload[39:0]),
     .run_bytes(a_fetcher_run_payload[58:40]),
     .run_item(a_fetcher_run_payload[65:59]),
@@ -32100,7 +32569,7 @@ module mixdit_system (
     .cmd_valid(core_cmd_valid),
     .cycles(core_cycles),
     .passes(core_passes),
-    .rst(_021_),
+    .rst(_037_),
     .w_blocks(core_w_payload[287:0]),
     .w_format(core_w_payload[289:288]),
     .w_ready(core_w_ready),
@@ -32123,7 +32592,7 @@ module mixdit_system (
     .o_valid(other_fetcher_o_valid),
     .r_data(a_fetcher_r_data),
     .r_valid(other_fetcher_r_valid),
-    .rst(_021_),
+    .rst(_037_),
     .run_address(other_fetcher_run_payload[39:0]),
     .run_bytes(other_fetcher_run_payload[58:40]),
     .run_item(other_fetcher_run_payload[65:59]),
@@ -32147,7 +32616,7 @@ module mixdit_system (
     .piece_data(output_piece_payload[558:47]),
     .piece_ready(output_piece_ready),
     .piece_valid(output_piece_valid),
-    .rst(_021_),
+    .rst(_037_),
     .run_address(output_run_payload[39:0]),
     .run_bytes(output_run_payload[58:40]),
     .run_item(output_run_payload[65:59]),
@@ -32167,7 +32636,7 @@ module mixdit_system (
   mixdit_tile_plan plan (
     .clk(clk),
     .job(a_buffer_job),
-    .rst(_021_),
+    .rst(_037_),
     .start(a_buffer_start),
     .tile_columns(plan_tile_payload[23:16]),
     .tile_final(plan_tile_payload[29]),
@@ -32216,7 +32685,7 @@ module mixdit_system (
     .r_valid_0(a_fetcher_r_valid),
     .r_valid_1(readers_r_valid_1),
     .r_valid_2(other_fetcher_r_valid),
-    .rst(_021_),
+    .rst(_037_),
     .wait_(readers_wait_)
   );
   mixdit_csr_bank registers (
@@ -32225,10 +32694,10 @@ module mixdit_system (
     .control_strobe(registers_control_strobe),
     .cycles(last_cycles),
     .done_count(registers_done_count),
-    .doorbell_data(_019_),
+    .doorbell_data(_035_),
     .doorbell_strobe(control_doorbell),
     .fault({ 24'h000000, signal_2 }),
-    .fault_clear_data(_020_),
+    .fault_clear_data(_036_),
     .fault_clear_strobe(control_acknowledge),
     .fault_count(failed),
     .fault_tag(fault_tag),
@@ -32277,13 +32746,13 @@ module mixdit_system (
   mixdit_system_tiles_0 tiles_0 (
     .clk(clk),
     .control_reset(control_reset),
-    .port_98(plan_tile_payload[15:0]),
-    .port_98_1(plan_tile_payload[23:16]),
-    .port_98_2(plan_tile_payload[25:24]),
-    .port_98_3(plan_tile_payload[26]),
-    .port_98_4(plan_tile_payload[27]),
-    .port_98_5(plan_tile_payload[28]),
-    .port_98_6(plan_tile_payload[29]),
+    .port_107(plan_tile_payload[15:0]),
+    .port_107_1(plan_tile_payload[23:16]),
+    .port_107_2(plan_tile_payload[25:24]),
+    .port_107_3(plan_tile_payload[26]),
+    .port_107_4(plan_tile_payload[27]),
+    .port_107_5(plan_tile_payload[28]),
+    .port_107_6(plan_tile_payload[29]),
     .r_data(a_buffer_tile_payload),
     .r_en(a_buffer_tile_ready),
     .r_rdy(a_buffer_tile_valid),
@@ -32294,13 +32763,13 @@ module mixdit_system (
   mixdit_system_tiles_1 tiles_1 (
     .clk(clk),
     .control_reset(control_reset),
-    .port_98(plan_tile_payload[15:0]),
-    .port_98_1(plan_tile_payload[23:16]),
-    .port_98_2(plan_tile_payload[25:24]),
-    .port_98_3(plan_tile_payload[26]),
-    .port_98_4(plan_tile_payload[27]),
-    .port_98_5(plan_tile_payload[28]),
-    .port_98_6(plan_tile_payload[29]),
+    .port_107(plan_tile_payload[15:0]),
+    .port_107_1(plan_tile_payload[23:16]),
+    .port_107_2(plan_tile_payload[25:24]),
+    .port_107_3(plan_tile_payload[26]),
+    .port_107_4(plan_tile_payload[27]),
+    .port_107_5(plan_tile_payload[28]),
+    .port_107_6(plan_tile_payload[29]),
     .r_data(r_data_1),
     .r_en(r_en_1),
     .r_rdy(r_rdy_1),
@@ -32311,13 +32780,13 @@ module mixdit_system (
   mixdit_system_tiles_2 tiles_2 (
     .clk(clk),
     .control_reset(control_reset),
-    .port_98(plan_tile_payload[15:0]),
-    .port_98_1(plan_tile_payload[23:16]),
-    .port_98_2(plan_tile_payload[25:24]),
-    .port_98_3(plan_tile_payload[26]),
-    .port_98_4(plan_tile_payload[27]),
-    .port_98_5(plan_tile_payload[28]),
-    .port_98_6(plan_tile_payload[29]),
+    .port_107(plan_tile_payload[15:0]),
+    .port_107_1(plan_tile_payload[23:16]),
+    .port_107_2(plan_tile_payload[25:24]),
+    .port_107_3(plan_tile_payload[26]),
+    .port_107_4(plan_tile_payload[27]),
+    .port_107_5(plan_tile_payload[28]),
+    .port_107_6(plan_tile_payload[29]),
     .r_data(output_tile_payload),
     .r_en(output_tile_ready),
     .r_rdy(output_tile_valid),
@@ -32334,7 +32803,7 @@ module mixdit_system (
     .o_format(core_w_payload[289:288]),
     .o_ready(core_w_ready),
     .o_valid(core_w_valid),
-    .rst(_021_),
+    .rst(_037_),
     .start(a_buffer_start),
     .tile_columns(r_data_1[23:16]),
     .tile_final(r_data_1[29]),
@@ -32363,7 +32832,7 @@ module mixdit_system (
     .o_valid(w_fetcher_o_valid),
     .r_data(a_fetcher_r_data),
     .r_valid(readers_r_valid_1),
-    .rst(_021_),
+    .rst(_037_),
     .run_address(w_fetcher_run_payload[39:0]),
     .run_bytes(w_fetcher_run_payload[58:40]),
     .run_item(w_fetcher_run_payload[65:59]),
@@ -32379,7 +32848,7 @@ module mixdit_system (
     .item_ready(w_fetcher_o_ready),
     .item_valid(w_fetcher_o_valid),
     .job(a_buffer_job),
-    .rst(_021_),
+    .rst(_037_),
     .run_address(w_fetcher_run_payload[39:0]),
     .run_bytes(w_fetcher_run_payload[58:40]),
     .run_item(w_fetcher_run_payload[65:59]),
@@ -32420,7 +32889,7 @@ module mixdit_system (
     .piece_data(output_piece_payload[558:47]),
     .piece_ready(output_piece_ready),
     .piece_valid(output_piece_valid),
-    .rst(_021_),
+    .rst(_037_),
     .wait_(writer_wait_)
   );
 endmodule

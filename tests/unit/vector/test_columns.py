@@ -3,13 +3,14 @@
 import random
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from mixdit_hw.bus.layouts import TileLayout
 from mixdit_hw.params import Params
-from mixdit_hw.vector.columns import ONE, ColumnOperands
+from mixdit_hw.vector.columns import ONE, SETS, ColumnOperands
 from tests.support.clocked import Clocked
 from tests.support.results import COLUMN, NONE, TENSOR, Results
 
@@ -80,29 +81,55 @@ def test_words_of_tiles(columns: int, seed: int, modes: tuple, busy: int) -> Non
     assert read == runs
 
 
-def test_fetches_overlap_work() -> None:
-    """The next tile's words come while one is worked on, and those of the one after wait for that."""
+def fetch_cycles(latency: int, busy: int) -> tuple[list[int], list[int]]:
+    """Cycles in which runs are asked for, and in which tiles are taken, if each is worked on for so many cycles.
+
+    A run's only item comes so many cycles after it.
+    """
     params = Params(rows=1, columns=16)
     bench = _bench(16)
-    job = Results(params=params, m=4, n=48, modes=(COLUMN, NONE))
-    tiles = job.tile_bits()
+    job = Results(params=params, m=4, n=16 * 9, modes=(COLUMN, NONE))
+    tiles, items = job.tile_bits(), job.items()
+    asked: list[int] = []
+    taken: list[int] = []
 
     def stimulus() -> Iterator[dict[str, int]]:
-        sent = 0
-        for cycle in range(30):
-            yield {
-                "job": job.job(),
-                "tile.valid": 1,
-                "tile.payload": tiles[sent],
-                "run.ready": 1,
-                "item.valid": 1,
-                "item.payload": job.items()[sent],
-                "o.ready": int(cycle in (10, 20)),
-            }
-            sent += bench.outputs["tile.ready"][-1]
-            if sent == len(tiles):
+        sent = delivered = 0
+        for cycle in range(1000):
+            row = {"job": job.job(), "run.ready": 1, "o.ready": int(not taken or cycle - taken[-1] >= busy)}
+            if sent < len(tiles):
+                row |= {"tile.valid": 1, "tile.payload": tiles[sent]}
+            give = delivered < len(asked) and cycle >= asked[delivered] + latency
+            if give:
+                row |= {"item.valid": 1, "item.payload": items[delivered]}
+            yield row
+            sent += int(sent < len(tiles) and bench.outputs["tile.ready"][-1])
+            delivered += int(give and bench.outputs["item.ready"][-1])
+            if bench.outputs["run.valid"][-1]:
+                asked.append(cycle)
+            if row["o.ready"] and bench.outputs["o.valid"][-1]:
+                taken.append(cycle)
+            if len(taken) == len(tiles):
                 return
 
-    out = bench.run(stimulus(), OUTPUTS)
-    assert [cycle for cycle, valid in enumerate(out["run.valid"]) if valid] == [1, 12, 22]
-    assert out["o.valid"][:12] == [0] * 3 + [1] * 8 + [0]
+    bench.run(stimulus(), OUTPUTS)
+    assert len(asked) == len(taken) == len(tiles)
+    return asked, taken
+
+
+def test_fetches_overlap_work() -> None:
+    """Four tiles' words are asked for at once, the others' as sets become free; memory's latency is hidden."""
+    asked, taken = fetch_cycles(latency=50, busy=20)
+    assert asked[:SETS] == list(range(SETS))
+    assert taken[0] == 51
+    assert all(b - a == 20 for a, b in pairwise(taken[:SETS]))
+    # The first tile's set is free when the second is taken.
+    assert [a - b for a, b in zip(asked[SETS:], taken[1:], strict=False)] == [1] * (len(taken) - SETS)
+    assert fetch_cycles(latency=55, busy=20)[1][-1] - taken[-1] == 5
+
+
+def test_latency() -> None:
+    job = Results(params=Params(rows=1, columns=16), m=4, n=16, modes=(NONE, TENSOR))
+    tile = {"job": job.job(), "tile.valid": 1, "tile.payload": job.tile_bits()[0]}
+    out = _bench(16).run([tile], OUTPUTS, tail=6)
+    assert out["o.valid"].index(1) == ColumnOperands.latency

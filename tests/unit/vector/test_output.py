@@ -17,6 +17,7 @@ from mixdit_hw.job import Data
 from mixdit_hw.params import Params
 from mixdit_hw.sim.tools import find_verilator
 from mixdit_hw.unit import add_unit
+from mixdit_hw.vector.columns import SETS
 from mixdit_hw.vector.output import OutputStage
 from tests.support.emitted import EmittedUnit
 from tests.support.errors import raises_exactly
@@ -32,7 +33,7 @@ DESIGNS = {
     ),
     "wide": Params(rows=1, columns=32, formats=("mx6", "mx4")),
 }  # fmt: skip
-START = 4  # cycles from a job's start until its first tile is in work
+START = 3 + SETS  # cycles from a job's start until its first tile is in work
 Build = Callable[[Params], EmittedUnit]
 
 
@@ -59,7 +60,8 @@ class Jobs(wiring.Component):
             ends = wiring.flipped(getattr(self, name)), getattr(stage, name)
             if name not in ("tile", "item"):
                 wiring.connect(m, *(ends if member.flow is In else reversed(ends)))
-        tiles, runs = Signal(), Signal(2)  # there are tiles of this job to come; runs that were asked for
+        tiles = Signal()  # there are tiles of this job to come
+        runs = Signal(range(2 * SETS + 1))  # that were asked for
         for name, gate in (("tile", tiles), ("item", runs.any())):
             outside, inside = getattr(self, name), getattr(stage, name)
             m.d.comb += [
