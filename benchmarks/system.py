@@ -250,7 +250,7 @@ def part_of(name: str, mapped: Synthesis, instances: int, whole: float, modules:
 def area(tools: dict[str, str]) -> Areas:
     """All parts of `base`, one after the other; adds to the tools."""
     library = read_library(default_liberty())
-    cluster = mapped(BASE, "cluster", library, tools, flat=True)
+    cluster = mapped(BASE, "cluster", library, tools, memories="cells", flat=True)  # as in engine_area.py
     engines = BASE.rows * BASE.columns
     whole = cluster.total["logic"] / (BASE.cluster_rows * BASE.cluster_columns) * engines
     parts = [
@@ -261,7 +261,15 @@ def area(tools: dict[str, str]) -> Areas:
     return Areas(engines=engines, engines_logic=whole, parts=tuple(parts), aim=AREA_AIM)
 
 
-def mapped(params: Params, unit: str, library: Library, tools: dict[str, str], *, flat: bool = False) -> Synthesis:
+def mapped(
+    params: Params,
+    unit: str,
+    library: Library,
+    tools: dict[str, str],
+    *,
+    memories: str = "macros",
+    flat: bool = False,
+) -> Synthesis:
     """A unit in cells."""
     print(f"area: {unit} ...", file=sys.stderr, flush=True)
     result = synthesize(
@@ -269,7 +277,7 @@ def mapped(params: Params, unit: str, library: Library, tools: dict[str, str], *
         unit,
         target="asic",
         library=library,
-        memories="macros",
+        memories=memories,
         flat=flat,
         timing=False,
         build_dir=DEFAULT_BUILD_DIR,

