@@ -134,7 +134,7 @@ class Synthesis:
             "flat": self.flat,
             "total": self.total,
             "shared": self.shared,
-            "units": [asdict(unit) for unit in self.units],
+            "units": [asdict(unit) | {"macros": [asdict(m) for m in unit.macros]} for unit in self.units],
             **(asic if self.target == "asic" else {}),
             "tools": self.tools,
             "script": list(self.script),
