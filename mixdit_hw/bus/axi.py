@@ -1,4 +1,4 @@
-"""Signals of AXI4 and AXI4-Lite, with the names of the specification.
+"""Signals of AXI4, with the names of the specification; those of AXI4-Lite are in `axil.py`.
 
 A member ``m_axi`` of `AxiSignature` has the ports ``m_axi_araddr``, ``m_axi_arvalid`` and so on. Only what the
 accelerator uses is there: one identifier, full-width INCR bursts, no locks, regions, users or quality of service.
@@ -28,7 +28,17 @@ class ReadSignature(wiring.Signature):
     """
 
     def __init__(self, address_bits: int, data_bits: int) -> None:
-        super().__init__(_address_channel("ar", address_bits) | _read_data(data_bits, {"rid": ID_BITS}, {"rlast": 1}))
+        super().__init__(
+            _address_channel("ar", address_bits)
+            | {
+                "rid": In(ID_BITS),
+                "rdata": In(data_bits),
+                "rresp": In(2),
+                "rlast": In(1),
+                "rvalid": In(1),
+                "rready": Out(1),
+            }
+        )
 
 
 class WriteSignature(wiring.Signature):
@@ -71,38 +81,6 @@ class AxiSignature(wiring.Signature):
         super().__init__({name: member for part in parts for name, member in part.members.items()})
 
 
-class LiteSignature(wiring.Signature):
-    """All channels of an AXI4-Lite master; a slave has it as ``In``.
-
-    Parameters
-    ----------
-    address_bits, data_bits
-        Of addresses and data.
-    """
-
-    def __init__(self, address_bits: int, data_bits: int = 32) -> None:
-        super().__init__(
-            {
-                "awaddr": Out(address_bits),
-                "awprot": Out(3),
-                "awvalid": Out(1),
-                "awready": In(1),
-                "wdata": Out(data_bits),
-                "wstrb": Out(data_bits // 8),
-                "wvalid": Out(1),
-                "wready": In(1),
-                "bresp": In(2),
-                "bvalid": In(1),
-                "bready": Out(1),
-                "araddr": Out(address_bits),
-                "arprot": Out(3),
-                "arvalid": Out(1),
-                "arready": In(1),
-                **_read_data(data_bits, {}, {}),
-            }
-        )
-
-
 def connect_part(m: Module, whole: Any, part: Any) -> None:
     """Connect a master's read or write part to the port of a parent that has both.
 
@@ -135,8 +113,3 @@ def constant_fields(m: Module, axi: Any, channel: str, data_bits: int) -> None:
 def _address_channel(prefix: str, address_bits: int) -> dict[str, Any]:
     fields = {"id": ID_BITS, "addr": address_bits, "len": 8, "size": 3, "burst": 2, "cache": 4, "prot": 3, "valid": 1}
     return {f"{prefix}{name}": Out(bits) for name, bits in fields.items()} | {f"{prefix}ready": In(1)}
-
-
-def _read_data(data_bits: int, before: dict[str, int], behind: dict[str, int]) -> dict[str, Any]:
-    fields = before | {"rdata": data_bits, "rresp": 2} | behind | {"rvalid": 1}
-    return {name: In(bits) for name, bits in fields.items()} | {"rready": Out(1)}

@@ -5,7 +5,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from mixdit_hw.bus.axi import AxiSignature, LiteSignature, ReadSignature, WriteSignature, connect_part, constant_fields
+from mixdit_hw.bus.axi import AxiSignature, ReadSignature, WriteSignature, connect_part, constant_fields
+from mixdit_hw.bus.axil import AxiLiteSignature
 from mixdit_hw.ports import flatten_ports
 from tests.support.clocked import Clocked
 
@@ -69,7 +70,7 @@ class Held(wiring.Component):
         ("m_axi", Out(ReadSignature(40, 128)), READ),
         ("m_axi", Out(WriteSignature(40, 128)), WRITE),
         ("m_axi", Out(AxiSignature(40, 128)), WRITE | READ),
-        ("s_axil", In(LiteSignature(12)), LITE),
+        ("s_axil", In(AxiLiteSignature(12)), LITE),
     ],
 )
 def test_ports(name, member, expected):
