@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import golden
-from mixdit_hw.accelerator import CONTROL_DEPTH
+from mixdit_hw.accelerator import control_depth
 from mixdit_hw.emit.units import design_of
 from mixdit_hw.errors import MixditError
 from mixdit_hw.params import Params
@@ -47,7 +47,7 @@ SPEED_SHAPE = (64, 144, 576)
 WIDTHS = {512: 0.95, 128: None}  # of the bus, with the aim
 SPEED_AIM = 2000
 BASE = PRESETS["base"]
-SHORT = BASE.replace(read_depth=CONTROL_DEPTH)
+SHORT = BASE.replace(read_depth=control_depth(BASE))
 UNITS = (  # around the core: name, unit, parameters, instances
     ("registers", "csr_bank", BASE, 1),
     ("job control", "job_control", BASE, 1),

@@ -15,7 +15,7 @@ from .bus.fetch import Fetcher
 from .bus.layouts import TileLayout
 from .bus.read import ReadArbiter
 from .bus.write import Writer
-from .params import Params
+from .params import Params, power_of_two_from
 from .tile.buffer import OperandBuffer
 from .tile.counters import COUNTER_BITS, STEP_EVENTS
 from .tile.load import OperandLoader
@@ -23,11 +23,18 @@ from .tile.place import splits
 from .tile.plan import TilePlan
 from .top import Core
 from .unit import add_unit
+from .vector.columns import SETS
 from .vector.output import OutputStage
 
 TILE_DEPTH = 4  # tiles that wait for each of those who want to know of them
 READERS = 3  # of A, of W, and of all else
-CONTROL_DEPTH = 16  # beats of the reader of descriptors, masks, scale and bias
+_LEAST_DEPTH, _MOST_DEPTH = 16, 512
+
+
+def control_depth(params: Params) -> int:
+    """Beats that the reader of descriptors, masks, scale and bias can have under way: those of all `SETS` of words."""
+    beats = -(-4 * params.columns * 8 // params.axi_width) + 1  # of a tile's words, wherever they begin
+    return min(max(power_of_two_from(2 * SETS * beats), _LEAST_DEPTH), _MOST_DEPTH)
 
 
 class System(wiring.Component):
@@ -89,7 +96,7 @@ class System(wiring.Component):
 
         add_unit(m, platform, "readers", arbiter := ReadArbiter(p, READERS), reset=reset)
         add_unit(m, platform, "writer", writer := Writer(p), reset=reset)
-        fetchers = [Fetcher(p), Fetcher(p), Fetcher(p.replace(read_depth=min(CONTROL_DEPTH, p.read_depth)))]
+        fetchers = [Fetcher(p), Fetcher(p), Fetcher(p.replace(read_depth=control_depth(p)))]
         for n, (name, fetcher) in enumerate(zip(("a", "w", "other"), fetchers, strict=True)):
             add_unit(m, platform, f"{name}_fetcher", fetcher, reset=reset)
             wiring.connect(m, fetcher.ar, arbiter.ar[n])

@@ -45,11 +45,16 @@ COUNTERS = {
 ABORT, FLUSH = 1, 2  # bits of CONTROL
 IRQ_JOB, IRQ_EMPTY, IRQ_FAULT, IRQ_DROPPED = 1, 2, 4, 8
 BUSY, HALTED = 1, 2  # bits of STATUS
+_RECOVERY_S = 10.0
 _POLL_S = 0.5  # longest wait for an interrupt without a look at the registers
 
 
 class MemoryPort(Protocol):
-    """Memory that the accelerator sees too."""
+    """Memory that the accelerator sees too.
+
+    What was written must be visible to the accelerator before any later write to a register takes effect, and what it
+    had written before a register was read must be what is read here: caches and barriers are a transport's business.
+    """
 
     def read_memory(self, address: int, count: int) -> bytes:
         """``count`` bytes from a byte address on."""
@@ -125,15 +130,23 @@ class Accelerator:
         it from.
     clock
         Seconds that have passed, for timeouts.
+    recover
+        Stop what an earlier driver has left running, drop what it has left waiting, and acknowledge its fault.
 
     Raises
     ------
     DeviceError
-        ID, version or numerics are not those of this package; the text says which.
+        ID, version or numerics are not those of this package; or the accelerator is at work or halted, and is not to
+        recover, or does not within 10 seconds. The text says which.
     """
 
     def __init__(
-        self, transport: Transport, descriptors: "int | Arena", *, clock: Callable[[], float] = time.monotonic
+        self,
+        transport: Transport,
+        descriptors: "int | Arena",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        recover: bool = False,
     ) -> None:
         self._transport = transport
         self._clock = clock
@@ -143,6 +156,9 @@ class Accelerator:
         if digest != numerics_digest():
             raise DeviceError(f"the accelerator's numerics must be {numerics_digest()[:16]}..., not {digest[:16]}...")
         self.capabilities = self._read_capabilities()
+        if recover:
+            self._recover()
+        self._require_idle()
         slots = self.capabilities.queue_depth + 2  # those that wait, the one that runs, and the one that is written
         place = descriptors if isinstance(descriptors, int) else descriptors.allocate(slots * DESCRIPTOR_BYTES)
         self._slots = deque(place + i * DESCRIPTOR_BYTES for i in range(slots))
@@ -150,8 +166,30 @@ class Accelerator:
         self._submitted = 0
         self._write("IRQ_ENABLE", IRQ_JOB | IRQ_EMPTY | IRQ_FAULT | IRQ_DROPPED)
 
+    def _recover(self) -> None:
+        deadline = self._clock() + _RECOVERY_S
+        while self._read("STATUS") & (BUSY | HALTED):
+            # An abort between two jobs does nothing, so it is repeated.
+            self._write("CONTROL", ABORT | FLUSH)
+            self._write("FAULT_CLEAR", 1)
+            if self._clock() > deadline:
+                return
+        self._clear_interrupts()
+
+    def _require_idle(self) -> None:
+        status = self._read("STATUS")
+        if status & (BUSY | HALTED):
+            raise DeviceError(f"the accelerator must be idle, not {'halted' if status & HALTED else 'at work'}")
+
     def set_window(self, base: int, last: int) -> None:
-        """Let jobs touch only the bytes from ``base`` to ``last``, that one included."""
+        """Let jobs touch only the bytes from ``base`` to ``last``, that one included.
+
+        Raises
+        ------
+        DeviceError
+            The accelerator is not idle.
+        """
+        self._require_idle()
         for name, value in (("WINDOW_BASE", base), ("WINDOW_LAST", last)):
             self._write(f"{name}_LO", value & 0xFFFFFFFF)
             self._write(f"{name}_HI", value >> 32)
@@ -203,7 +241,7 @@ class Accelerator:
         JobFault
             One stopped with a fault. Those behind it wait on, until `clear_fault`.
         DeviceError
-            They were not done in time.
+            They were not done in time. They still run, and use their memory: abort them before that is used otherwise.
         """
         deadline = self._clock() + timeout
         while True:
@@ -231,7 +269,15 @@ class Accelerator:
         return {name: self._transport.read32(offset) for name, offset in COUNTERS.items()}
 
     def clear_fault(self, *, drop: bool = True) -> None:
-        """Go on after a fault: with the jobs that still wait, or, with ``drop``, without them."""
+        """Go on after a fault: with the jobs that still wait, or, with ``drop``, without them.
+
+        Raises
+        ------
+        DeviceError
+            There is no fault, or not yet.
+        """
+        if not self._read("STATUS") & HALTED:
+            raise DeviceError("the accelerator must be halted by a fault to go on from it")
         if drop:
             self._write("CONTROL", FLUSH)
         # Nothing runs while the accelerator is halted, so that these do not change.
@@ -239,7 +285,10 @@ class Accelerator:
         self._write("FAULT_CLEAR", 1)
 
     def abort(self) -> None:
-        """Stop the job that runs, with the fault ABORT; `wait` raises it. Nothing happens where none runs."""
+        """Stop the job that runs, with the fault ABORT, which `wait` raises.
+
+        Nothing happens where none runs, also in the few cycles between two jobs.
+        """
         self._write("CONTROL", ABORT)
 
     def _read_capabilities(self) -> Capabilities:
@@ -602,6 +651,8 @@ def gemm_job(
     for name, blocks in (("a", a_blocks), ("w", w_blocks)):
         if len(blocks) != total:
             raise ValueError(f"{name} must have {total} blocks along K, not {len(blocks)}")
+    if a.data is not Data.MX and w.data is Data.MX and w.shape[0] != k + outliers:
+        raise ValueError(f"w must have the K={k} channels of a and {outliers} outliers, not {w.shape[0]}")
     behind = [i >= blocks_of(k) and outliers > 0 for i in range(total)]  # outliers have segments of their own
     segments = tuple(
         Segment(blocks=len(list(group)), a=fa, w=fw)

@@ -14,7 +14,7 @@ ID_BITS = 1
 MAX_BEATS = 256  # of a burst
 PAGE_BYTES = 4096  # that no burst crosses
 BURST_INCR = 1
-CACHE_BUFFERABLE = 0b0011  # normal memory, not cached, bufferable
+CACHE_NORMAL = 0b0010  # normal memory, not cached, not bufferable: a response means that the write has arrived
 PROT_DATA = 0b000  # unprivileged, secure, data
 
 
@@ -104,7 +104,7 @@ def constant_fields(m: Module, axi: Any, channel: str, data_bits: int) -> None:
         "id": 0,
         "size": (data_bits // 8).bit_length() - 1,
         "burst": BURST_INCR,
-        "cache": CACHE_BUFFERABLE,
+        "cache": CACHE_NORMAL,
         "prot": PROT_DATA,
     }
     m.d.comb += [getattr(axi, f"{channel}{name}").eq(value) for name, value in fields.items()]

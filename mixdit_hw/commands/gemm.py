@@ -14,7 +14,7 @@ from ..files import check_output, read_npy, write_npy
 from ..mixes import Segment
 from ..nonfinite import warn_nonfinite
 from ..params import ROUNDINGS, Params
-from ..perf.buffers import buffering
+from ..perf.buffers import Buffering, buffering
 from ..sim.tools import ENGINES
 from ..workloads import Gemm
 
@@ -173,8 +173,15 @@ def _simulate_system(
 
     size = f"{params.rows} x {params.columns} engines, T = {params.interleave}, {params.axi_width}-bit bus"
     click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
-    click.echo(f"{'buffers':<12}{_describe_buffers(a, w, x.shape[1], params)}")
-    system = System(engine=engine, params=params, design=emit_verilog(params, "accelerator"), build_dir=build_dir)
+    found = _buffering(a, w, x.shape[1], params)
+    click.echo(f"{'buffers':<12}{_describe_buffers(found, params)}")
+    system = System(
+        engine=engine,
+        params=params,
+        design=emit_verilog(params, "accelerator"),
+        build_dir=build_dir,
+        limit=10_000_000 + 10 * (found.engines + found.a + found.w + found.bus + expected.size),
+    )
     rounding = ROUNDINGS.index(conversion["rounding"])
     try:
         result, run = simulate_product(system, x, w, a_format=a_format, channels=channels, rounding=rounding)
@@ -191,15 +198,19 @@ def _simulate_system(
     return result
 
 
-def _describe_buffers(a: MXTensor, w: MXTensor, k: int, params: Params) -> str:
-    """How often the accelerator reads the operands, and whether that is hidden."""
+def _buffering(a: MXTensor, w: MXTensor, k: int, params: Params) -> Buffering:
+    """What the accelerator's buffers do for the operands."""
     pairs = zip(a.segments, w.segments, strict=True)
     segments = tuple(Segment(a=s.format.name, w=t.format.name, k=s.length) for s, t in pairs)
     gemm = Gemm(name="product", layer="product", m=a.shape[0], n=w.shape[1], k=k, segments=segments)
-    found = buffering(gemm, params)
+    return buffering(gemm, params)
+
+
+def _describe_buffers(found: Buffering, params: Params) -> str:
+    """How often the accelerator reads the operands, and whether that is hidden."""
     reads = f"A is read {_times(found.a_reads)}, W {_times(found.w_reads)}"
     if found.chunked:
-        reads += f", since {gemm.blocks} K blocks do not fit a slot of {params.k_depth}"
+        reads += f", since the K blocks do not fit a slot of {params.k_depth}"
     most = "reading is hidden" if found.overlaps else f"bound by {_BUFFER_BOUNDS[found.bound]}"
     return f"{reads}; {most}"
 

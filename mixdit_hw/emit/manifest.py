@@ -5,7 +5,7 @@ from typing import Any
 
 from golden.formats import BLOCK_SIZE, EXPONENT_BITS, PAIRS
 
-from ..bus.axi import CACHE_BUFFERABLE, ID_BITS, PROT_DATA
+from ..bus.axi import CACHE_NORMAL, ID_BITS, PROT_DATA
 from ..bus.csr import ADDRESS_BITS
 from ..bus.fetch import burst_beats
 from ..bus.layouts import ITEM_BYTES
@@ -111,7 +111,7 @@ def _buses(params: Params) -> dict[str, dict[str, Any]]:
             "read_bursts_under_way": params.read_depth,
             "write_burst_beats": ITEM_BYTES * 8 // params.axi_width + 1,
             "write_bursts_under_way": OPEN_BURSTS,
-            "cache": CACHE_BUFFERABLE,
+            "cache": CACHE_NORMAL,
             "prot": PROT_DATA,
         },
         "s_axil": {"protocol": "AXI4-Lite", "role": "slave", "data_bits": REGISTER_BITS, "address_bits": ADDRESS_BITS},

@@ -1,5 +1,6 @@
 """An accelerator in Python: the registers in front of the golden model of jobs, to write drivers against."""
 
+import contextlib
 from collections import deque
 from importlib.metadata import version
 
@@ -16,7 +17,7 @@ from ..host import (
 from ..job import DESCRIPTOR_BYTES, Fault
 from ..params import Params
 from ..registers import capability_values
-from .job_model import raw_fields, run_job_at, whole_window
+from .job_model import DESCRIPTOR_ALIGNMENT, raw_fields, run_job_at, whole_window
 from .memory import Memory
 
 _WRITABLE = ("JOB_ADDRESS_LO", "JOB_ADDRESS_HI", "IRQ_ENABLE")
@@ -109,14 +110,15 @@ class ModelTransport:
         self._end(address, run_job_at(self.memory, address, self.params, window))
 
     def _end(self, address: int, fault: Fault) -> None:
-        try:
-            raw = raw_fields(self.memory.read_memory(address, DESCRIPTOR_BYTES))
-        except IndexError:
-            raw = {"tag": 0, "interrupt": 0}
+        base, last = self._pair("WINDOW_BASE"), self._pair("WINDOW_LAST")
+        raw = {"tag": 0, "interrupt": 0}  # of a descriptor that is not read
+        if not address % DESCRIPTOR_ALIGNMENT and base <= address and address + DESCRIPTOR_BYTES - 1 <= last:
+            with contextlib.suppress(IndexError):
+                raw = raw_fields(self.memory.read_memory(address, DESCRIPTOR_BYTES))
         registers = self._registers
+        registers["JOB_TAG"] = raw["tag"]
         if fault is Fault.NONE:
             registers["DONE_COUNT"] = registers["DONE_COUNT"] + 1 & 0xFFFFFFFF
-            registers["JOB_TAG"] = raw["tag"]
             registers["IRQ_STATUS"] |= IRQ_JOB * raw["interrupt"] | IRQ_EMPTY * (not self._queue)
         else:
             registers["FAULT_COUNT"] = registers["FAULT_COUNT"] + 1 & 0xFFFFFFFF

@@ -3037,7 +3037,7 @@ module mixdit_read_arbiter (
   assign beat = axi_rvalid;
   assign axi_rready = 1'h1;
   assign axi_arprot = 3'h0;
-  assign axi_arcache = 4'h3;
+  assign axi_arcache = 4'h2;
   assign axi_arburst = 2'h1;
   assign axi_arsize = 3'h4;
   assign axi_arid = 1'h0;
@@ -3442,7 +3442,7 @@ module mixdit_writer (
   assign _111_ = rst ? 1'h0 : _141_;
   assign axi_bready = 1'h1;
   assign axi_awprot = 3'h0;
-  assign axi_awcache = 4'h3;
+  assign axi_awcache = 4'h2;
   assign axi_awburst = 2'h1;
   assign axi_awsize = 3'h4;
   assign axi_awaddr = { like, 4'h0 };

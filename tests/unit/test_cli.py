@@ -148,7 +148,7 @@ def test_interrupted_elaboration_is_one_line(
     """Hardware that is dropped half-built says nothing of its own."""
     from mixdit_hw.emit import units
 
-    def interrupted(unit: object) -> None:
+    def interrupted(unit: object, top: str) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(units, "build_design", interrupted)

@@ -7,7 +7,7 @@ import golden
 from mixdit_hw.emit.contract import numerics_digest
 from mixdit_hw.errors import DeviceError, JobFault
 from mixdit_hw.host import COUNTERS, OFFSETS, Accelerator, Affine, Arena, Capabilities, Stored, gemm_job, mask_bytes
-from mixdit_hw.job import Data, Job, Operand, Segment
+from mixdit_hw.job import Data, Fault, Job, Operand, Segment
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.memory import Memory
 from mixdit_hw.sim.model_transport import ModelTransport
@@ -228,3 +228,47 @@ def test_jobs_that_do_not_fit() -> None:
         Affine(value=1.0, address=64)
     with pytest.raises(ValueError, match="M, N and K must be at most 65535"):
         gemm_job(arena.store(np.zeros((65536, 1), np.float32)), arena.store(np.ones((1, 1), np.float32)), c)
+
+
+def test_a_busy_accelerator_is_not_taken_over() -> None:
+    """What an earlier driver has left is refused, or with ``recover`` stopped and dropped."""
+    bench = Bench()
+    job, expected, c = bench.product()
+    bench.accelerator.submit(job)
+    with raises_exactly(DeviceError, "the accelerator must be idle, not at work"):
+        bench.accelerator.set_window(0, 1)
+    place = bench.arena.allocate(2048)
+    bench.accelerator.submit(job)
+    bench.accelerator.abort()
+    with raises_exactly(DeviceError, "the accelerator must be idle, not halted"):
+        Accelerator(bench.transport, place)
+    accelerator = Accelerator(bench.transport, place, recover=True)
+    assert bench.transport.read32(OFFSETS["STATUS"]) == 0
+    assert not bench.transport.wait_interrupt(0)
+    accelerator.run(job)
+    assert np.array_equal(bench.arena.load(c), expected)
+
+
+def test_no_fault_to_clear() -> None:
+    with raises_exactly(DeviceError, "the accelerator must be halted by a fault to go on from it"):
+        Bench().accelerator.clear_fault()
+
+
+def test_channels_of_w() -> None:
+    """Equal block counts are not enough."""
+    bench = Bench()
+    a, w = bench.arena.store(np.ones((4, 20), np.float32)), np.ones((30, 4), np.float32)
+    stored = bench.arena.store_mx(golden.quantize(w, "mx6", axis=0))
+    with raises_exactly(ValueError, "w must have the K=20 channels of a and 0 outliers, not 30"):
+        gemm_job(a, stored, bench.arena.result(4, 4))
+
+
+def test_tag_of_a_descriptor_that_is_not_read() -> None:
+    bench = Bench()
+    job, _, _ = bench.product(tag=5)
+    address = bench.arena.store_bytes(job.pack())
+    bench.accelerator.submit_at(address + 2)
+    with pytest.raises(JobFault) as error:
+        bench.accelerator.wait()
+    assert (error.value.code, error.value.tag) == (Fault.ALIGNMENT, 0)
+    assert bench.transport.read32(OFFSETS["JOB_TAG"]) == 0

@@ -135,7 +135,7 @@ def test_full_rate(width):
 def test_latency(width):
     """From a piece to its address and first beat, with all constant fields."""
     params = Params(axi_width=width)
-    names = {"awid": 0, "awsize": (width // 8).bit_length() - 1, "awburst": 1, "awcache": 3, "awprot": 0, "bready": 1}
+    names = {"awid": 0, "awsize": (width // 8).bit_length() - 1, "awburst": 1, "awcache": 2, "awprot": 0, "bready": 1}
     row = {"piece.valid": 1, "piece.payload": Piece(0x40, bytes(2), bytes(62)).bits(params)}
     names_of = [f"axi.{name}" for name in names]
     out = Clocked(Writer(params)).run([row, {}, {}, {}], ["axi.awvalid", "axi.wvalid", "axi.wlast", *names_of])

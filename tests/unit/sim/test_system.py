@@ -210,7 +210,7 @@ def test_command(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert cli.run([*command, "--engine", engine]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[1] == f"design      preset tiny: 2 x 2 engines, T = 4, 128-bit bus, on {engine}"
-    assert [line.split()[0] for line in out] == ["C", "design", "cycles", "bus", "equal", "wrote"]
+    assert [line.split()[0] for line in out] == ["C", "design", "buffers", "cycles", "bus", "equal", "wrote"]
     assert np.array_equal(np.load("C.npy"), x)
     np.save("W.npy", 2 * np.eye(64, dtype=np.float32))
     assert cli.run([*command, "--engine", engine]) == 1
