@@ -52,7 +52,10 @@ class Fault(_Code):
     NONE = 0, "There is none."
     VERSION = 1, "The descriptor is of another version, or has a bit set that must be zero."
     SIZE = 2, "M, N or K is 0 or above 65535."
-    FORMAT = 3, "A type, format or segment that the design does not have, or that contradicts the others."
+    FORMAT = (
+        3,
+        "A type, format or segment that the design lacks, or that contradicts others (docs/system.md, Limits).",
+    )
     ALIGNMENT = 4, "An address or stride is no multiple of its element."
     WRAP = 5, "A matrix goes beyond the last address."
     WINDOW = 6, "A matrix, or the descriptor, is outside of the window."
@@ -237,7 +240,7 @@ _TABLE: tuple[tuple[str, int, int, int, str], ...] = (
     ("a_type", 0, 16, 2, "How A lies in memory (data)."),
     ("w_type", 0, 18, 2, "How W lies in memory (data)."),
     ("c_type", 0, 20, 2, "How C is to lie in memory (data)."),
-    ("w_columns", 0, 22, 1, "W, of FP32 or BF16, is stored column by column (N x K)."),
+    ("w_columns", 0, 22, 1, "W is stored column by column (N x K); packed W always is."),
     ("scale_mode", 0, 24, 2, "Where the scale comes from (operand)."),
     ("bias_mode", 0, 26, 2, "Where the bias comes from (operand)."),
     ("rounding", 0, 28, 2, "Rounding of the conversions (rounding), where the design chooses at run time; else 0."),
@@ -257,7 +260,13 @@ _TABLE: tuple[tuple[str, int, int, int, str], ...] = (
             (f"segment{i}_w", 6 + i, 18, 2, f"Format of W in segment {i} (format)."),
         )
     ),
-    ("c_split", 10, 0, 16, "MX results: first column of the second format; n where there is none."),
+    (
+        "c_split",
+        10,
+        0,
+        16,
+        "MX results: first column of the second format; n where there is none, 0 for it alone.",
+    ),
     ("c_head", 10, 16, 16, "MX results: blocks of the first format start again every so many columns; 0: never."),
     ("a_stride", 11, 0, 32, "Bytes from one row of A to the next."),
     ("w_stride", 12, 0, 32, "Bytes from one row of W to the next; from column to column where W lies so, as MX does."),

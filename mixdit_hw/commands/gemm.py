@@ -7,6 +7,7 @@ import numpy as np
 
 import golden
 from golden import MXTensor
+from golden.formats import BLOCK_SIZE
 
 from .. import options, progress
 from ..errors import CheckError
@@ -171,6 +172,12 @@ def _simulate_system(
     from ..sim.compare import compare
     from ..sim.system import System, simulate_product
 
+    most = BLOCK_SIZE * params.outlier_depth + BLOCK_SIZE - 1
+    if len(channels) > most:
+        raise click.UsageError(
+            f"--system takes at most {most} outlier channels, as outlier_depth={params.outlier_depth}, "
+            f"not {len(channels)}"
+        )
     size = f"{params.rows} x {params.columns} engines, T = {params.interleave}, {params.axi_width}-bit bus"
     click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
     found = _buffering(a, w, x.shape[1], params)

@@ -107,7 +107,11 @@ class ModelTransport:
             return
         address = self._queue.popleft()
         window = self._pair("WINDOW_BASE"), self._pair("WINDOW_LAST")
-        self._end(address, run_job_at(self.memory, address, self.params, window))
+        try:
+            fault = run_job_at(self.memory, address, self.params, window)
+        except IndexError:  # there is no memory
+            fault = Fault.READ_DECODE
+        self._end(address, fault)
 
     def _end(self, address: int, fault: Fault) -> None:
         base, last = self._pair("WINDOW_BASE"), self._pair("WINDOW_LAST")

@@ -177,7 +177,7 @@ enum mixdit_fault {
     MIXDIT_FAULT_NONE = 0, /* There is none. */
     MIXDIT_FAULT_VERSION = 1, /* The descriptor is of another version, or has a bit set that must be zero. */
     MIXDIT_FAULT_SIZE = 2, /* M, N or K is 0 or above 65535. */
-    MIXDIT_FAULT_FORMAT = 3, /* A type, format or segment that the design does not have, or that contradicts the others. */
+    MIXDIT_FAULT_FORMAT = 3, /* A type, format or segment that the design lacks, or that contradicts others (docs/system.md, Limits). */
     MIXDIT_FAULT_ALIGNMENT = 4, /* An address or stride is no multiple of its element. */
     MIXDIT_FAULT_WRAP = 5, /* A matrix goes beyond the last address. */
     MIXDIT_FAULT_WINDOW = 6, /* A matrix, or the descriptor, is outside of the window. */
@@ -212,7 +212,7 @@ enum mixdit_rounding {
 #define MIXDIT_JOB_A_TYPE 0u, 16u, 2u /* How A lies in memory (data). */
 #define MIXDIT_JOB_W_TYPE 0u, 18u, 2u /* How W lies in memory (data). */
 #define MIXDIT_JOB_C_TYPE 0u, 20u, 2u /* How C is to lie in memory (data). */
-#define MIXDIT_JOB_W_COLUMNS 0u, 22u, 1u /* W, of FP32 or BF16, is stored column by column (N x K). */
+#define MIXDIT_JOB_W_COLUMNS 0u, 22u, 1u /* W is stored column by column (N x K); packed W always is. */
 #define MIXDIT_JOB_SCALE_MODE 0u, 24u, 2u /* Where the scale comes from (operand). */
 #define MIXDIT_JOB_BIAS_MODE 0u, 26u, 2u /* Where the bias comes from (operand). */
 #define MIXDIT_JOB_ROUNDING 0u, 28u, 2u /* Rounding of the conversions (rounding), where the design chooses at run time; else 0. */
@@ -235,7 +235,7 @@ enum mixdit_rounding {
 #define MIXDIT_JOB_SEGMENT3_BLOCKS 9u, 0u, 16u /* K blocks of segment 3; 0 where there is none, nor one behind it. */
 #define MIXDIT_JOB_SEGMENT3_A 9u, 16u, 2u /* Format of A in segment 3 (format). */
 #define MIXDIT_JOB_SEGMENT3_W 9u, 18u, 2u /* Format of W in segment 3 (format). */
-#define MIXDIT_JOB_C_SPLIT 10u, 0u, 16u /* MX results: first column of the second format; n where there is none. */
+#define MIXDIT_JOB_C_SPLIT 10u, 0u, 16u /* MX results: first column of the second format; n where there is none, 0 for it alone. */
 #define MIXDIT_JOB_C_HEAD 10u, 16u, 16u /* MX results: blocks of the first format start again every so many columns; 0: never. */
 #define MIXDIT_JOB_A_STRIDE 11u, 0u, 32u /* Bytes from one row of A to the next. */
 #define MIXDIT_JOB_W_STRIDE 12u, 0u, 32u /* Bytes from one row of W to the next; from column to column where W lies so, as MX does. */

@@ -9,7 +9,7 @@ from typing import Any
 
 from mixdit_hw.errors import CheckError
 from mixdit_hw.footprint import raw_fields, regions_of
-from mixdit_hw.host import FLUSH, IRQ_DROPPED, IRQ_EMPTY, IRQ_FAULT, IRQ_JOB, OFFSETS, Accelerator
+from mixdit_hw.host import FLUSH, HALTED, IRQ_DROPPED, IRQ_EMPTY, IRQ_FAULT, IRQ_JOB, OFFSETS, Accelerator
 from mixdit_hw.job import DESCRIPTOR_BYTES, Fault
 from mixdit_hw.params import Params
 from mixdit_hw.sim.job_model import Window, run_job_at
@@ -147,9 +147,12 @@ class _Bench:
             self.transport.write32(OFFSETS["IRQ_STATUS"], IRQ_DROPPED)
 
     def go_on(self) -> None:
-        """Acknowledge the fault; what waits goes on."""
+        """Acknowledge the fault, if there is one; what waits goes on."""
         self.transport.write32(OFFSETS["IRQ_STATUS"], 15)
-        self.accelerator.clear_fault(drop=False)
+        if self.read("STATUS") & HALTED:
+            self.accelerator.clear_fault(drop=False)
+        else:
+            self.accelerator = Accelerator(self.transport, 0, clock=self.transport.clock)
         self.require(self.read("FAULT") == 0, "FAULT is not 0 after FAULT_CLEAR")
 
     def mark(self) -> None:

@@ -150,7 +150,7 @@ def test_manifest_tells_the_ports_of_the_text(tmp_path: Path) -> None:
 
 
 RUNTIME = TINY.replace(rounding="runtime")
-UNTIMED = {"accelerator", "system", "job_control", "job_check", "column_operands"}  # as long as the job or memory takes
+UNTIMED = {"accelerator", "system", "job_control", "job_check"}  # as long as the job or memory takes
 
 
 @pytest.mark.parametrize("unit", UNITS)

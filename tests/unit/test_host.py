@@ -1,5 +1,7 @@
 """The driver, against the model of the accelerator."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -272,3 +274,15 @@ def test_tag_of_a_descriptor_that_is_not_read() -> None:
         bench.accelerator.wait()
     assert (error.value.code, error.value.tag) == (Fault.ALIGNMENT, 0)
     assert bench.transport.read32(OFFSETS["JOB_TAG"]) == 0
+
+
+def test_no_memory_there() -> None:
+    """A job beside the memory ends in a fault, and the next one is done."""
+    bench = Bench()
+    job, expected, c = bench.product()
+    with pytest.raises(JobFault) as error:
+        bench.accelerator.run(replace(job, a_address=1 << 30))
+    assert error.value.code == Fault.READ_DECODE
+    bench.accelerator.clear_fault()
+    bench.accelerator.run(job)
+    assert np.array_equal(bench.arena.load(c), expected)

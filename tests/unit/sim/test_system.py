@@ -218,6 +218,10 @@ def test_command(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     for args, text in (
         (["--engine", "golden"], "--system needs --engine verilator or icarus, not golden"),
         (["--rounding", "truncate"], "--system needs --rounding nearest-even, as the design (preset tiny) has it"),
+        (
+            ["--outliers", "40", "--set", "outlier_depth=1"],
+            "--system takes at most 31 outlier channels, as outlier_depth=1, not 40",
+        ),
     ):
         assert cli.run([*command, *args]) == 2
         assert text in capsys.readouterr().err
