@@ -10,7 +10,7 @@ from typing import Any
 
 from golden.formats import FORMATS, Format
 
-from .job import FIELDS, MAX_SEGMENTS, Data, Operand, blocks_of
+from .job import MAX_SEGMENTS, Data, Operand, blocks_of
 
 FORMAT_OF_CODE = {f.code: f for f in FORMATS.values()}
 WORD_BYTES = {Data.FP32: 4, Data.BF16: 2}
@@ -108,17 +108,3 @@ def regions_of(raw: Mapping[str, Any]) -> dict[str, Region]:
         if raw[f"{name}_mode"] == Operand.COLUMN:
             regions.append(list_of(name, raw[name], 4 * n, 4))
     return {region.name: region for region in regions}
-
-
-def raw_fields(descriptor: bytes) -> dict[str, int]:
-    """All fields of a descriptor of 128 bytes as numbers, whatever they are."""
-    whole = int.from_bytes(descriptor, "little")
-    return {name: whole >> (32 * word + low) & (1 << bits) - 1 for name, (word, low, bits) in FIELDS.items()}
-
-
-def reserved_mask() -> int:
-    """The bits of a descriptor, as one little-endian number, that are in no field."""
-    used = 0
-    for word, low, bits in FIELDS.values():
-        used |= (1 << bits) - 1 << (32 * word + low)
-    return ((1 << 1024) - 1) & ~used

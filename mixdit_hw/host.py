@@ -42,9 +42,11 @@ COUNTERS = {
         *("read_beats", "read_wait", "write_beats", "write_wait"),
     )
 }
-ABORT, FLUSH = 1, 2  # bits of CONTROL
-IRQ_JOB, IRQ_EMPTY, IRQ_FAULT, IRQ_DROPPED = 1, 2, 4, 8
-BUSY, HALTED = 1, 2  # bits of STATUS
+ABORT, FLUSH = (REGISTERS["CONTROL"].pack(**{name: 1}) for name in ("abort", "flush"))
+IRQ_JOB, IRQ_EMPTY, IRQ_FAULT, IRQ_DROPPED = (
+    REGISTERS["IRQ_STATUS"].pack(**{name: 1}) for name in ("job", "empty", "fault", "dropped")
+)
+BUSY, HALTED = (REGISTERS["STATUS"].pack(**{name: 1}) for name in ("busy", "halted"))
 _RECOVERY_S = 10.0
 _POLL_S = 0.5  # longest wait for an interrupt without a look at the registers
 
@@ -292,21 +294,15 @@ class Accelerator:
         self._write("CONTROL", ABORT)
 
     def _read_capabilities(self) -> Capabilities:
-        array, bus, buffers = (self._read(f"CAP_{name}") for name in ("ARRAY", "BUS", "BUFFERS"))
+        found: dict[str, int] = {}
+        for name in ("CAP_ARRAY", "CAP_BUS", "CAP_BUFFERS"):
+            found |= REGISTERS[name].unpack(self._read(name))
+        formats = found.pop("formats")
         return Capabilities(
-            rows=array & 0xFF,
-            columns=array >> 8 & 0xFF,
-            interleave=array >> 16 & 0xFF,
-            drain=array >> 24,
-            axi_bytes=bus & 0xFF,
-            address_bits=bus >> 8 & 0xFF,
-            queue_depth=bus >> 16 & 0xFF,
-            formats=tuple(f.name for f in FORMATS.values() if bus >> 24 + f.code & 1),
-            runtime_rounding=bool(bus >> 27 & 1),
-            k_depth=buffers & 0xFFFF,
-            a_slots=buffers >> 16 & 0xF,
-            store_lanes=buffers >> 20 & 0x1F,
+            formats=tuple(f.name for f in FORMATS.values() if formats >> f.code & 1),
+            runtime_rounding=bool(found.pop("runtime_rounding")),
             outliers=self._read("CAP_OUTLIERS"),
+            **found,
         )
 
     def _check(self, name: str, wanted: int) -> None:

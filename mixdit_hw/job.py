@@ -200,10 +200,7 @@ class Job:
         """
         if len(data) != DESCRIPTOR_BYTES:
             raise ValueError(f"descriptor must have {DESCRIPTOR_BYTES} bytes, not {len(data)}")
-        whole = int.from_bytes(data, "little")
-        raw: dict[str, Any] = {
-            name: whole >> WORD_BITS * word + low & (1 << bits) - 1 for name, (word, low, bits) in FIELDS.items()
-        }
+        raw: dict[str, Any] = raw_fields(data)
         version = raw.pop("version")
         if version != DESCRIPTOR_VERSION:
             raise ValueError(f"descriptor must be of version {DESCRIPTOR_VERSION}, not {version}")
@@ -220,6 +217,18 @@ class Job:
         if job.pack() != data:
             raise ValueError("descriptor must be zero where it has no field, and have its segments without gaps")
         return job
+
+
+def raw_fields(descriptor: bytes) -> dict[str, int]:
+    """All fields of a descriptor of 128 bytes as numbers, whatever they are."""
+    whole = int.from_bytes(descriptor, "little")
+    return {name: whole >> WORD_BITS * word + low & (1 << bits) - 1 for name, (word, low, bits) in FIELDS.items()}
+
+
+def reserved_mask() -> int:
+    """The bits of a descriptor, as one little-endian number, that are in no field."""
+    used = sum((1 << bits) - 1 << WORD_BITS * word + low for word, low, bits in FIELDS.values())
+    return (1 << 8 * DESCRIPTOR_BYTES) - 1 & ~used
 
 
 def _format_name(code: int) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import gcd, lcm
 from typing import Any
 
-from golden.formats import BLOCK_SIZE, FORMATS, Format, get_format
+from golden.formats import BLOCK_SIZE, FORMATS, MX9, Format, get_format
 
 ROUNDINGS = ("nearest-even", "truncate", "half-away")
 TREES = ("compressors", "chains")
@@ -295,6 +295,11 @@ class Params:
     def tile_beats(self) -> int:
         """Result beats of a tile, R*T/drain, each of drain*C words."""
         return self.rows * self.interleave // self.drain
+
+    @property
+    def most_outliers(self) -> int:
+        """Outlier channels that a row may have, 16*outlier_depth + 15; none without MX9."""
+        return BLOCK_SIZE * self.outlier_depth + BLOCK_SIZE - 1 if MX9.name in self.formats else 0
 
     @property
     def store_lanes(self) -> int:

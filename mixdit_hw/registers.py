@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from golden.formats import BLOCK_SIZE, MX9
-
 from .params import Params
 
 REGISTER_BITS = 32
@@ -371,7 +369,7 @@ def capability_values(params: Params, version: str, digest: str) -> dict[str, in
         "CAP_BUFFERS": REGISTERS["CAP_BUFFERS"].pack(
             k_depth=params.k_depth, a_slots=params.a_slots, store_lanes=params.store_lanes
         ),
-        "CAP_OUTLIERS": BLOCK_SIZE * params.outlier_depth + BLOCK_SIZE - 1 if MX9 in params.format_set else 0,
+        "CAP_OUTLIERS": params.most_outliers,
         **{f"DIGEST{i}": word for i, word in enumerate(_digest_words(digest))},
     }
 

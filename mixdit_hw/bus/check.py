@@ -6,7 +6,17 @@ from amaranth.lib.wiring import In, Out
 
 from golden.formats import BLOCK_SIZE, FORMATS, MX9
 
-from ..job import DESCRIPTOR_BYTES, DESCRIPTOR_VERSION, FIELDS, MAX_SEGMENTS, MAX_SIZE, Data, Fault, Operand
+from ..job import (
+    DESCRIPTOR_BYTES,
+    DESCRIPTOR_VERSION,
+    FIELDS,
+    MAX_SEGMENTS,
+    MAX_SIZE,
+    Data,
+    Fault,
+    Operand,
+    reserved_mask,
+)
 from ..params import Params
 from .layouts import SIZE_BITS, JobLayout
 
@@ -200,13 +210,8 @@ class JobCheck(wiring.Component):
         ]
 
     def _version(self) -> Value:
-        used = [0] * (DESCRIPTOR_BYTES // 4)
-        for word, low, bits in FIELDS.values():
-            whole = (1 << bits) - 1 << low
-            used[word] |= whole & 0xFFFFFFFF
-            if low + bits > 32:
-                used[word + 1] |= whole >> 32
-        unused = [self.words[32 * i + b] for i, word in enumerate(used) for b in range(32) if not word >> b & 1]
+        reserved = reserved_mask()
+        unused = [bit for i, bit in enumerate(self.words) if reserved >> i & 1]
         undefined = _any(self._raw[name] == 3 for name in ("scale_mode", "bias_mode", "rounding"))
         return (self._raw["version"] != DESCRIPTOR_VERSION) | Cat(unused).any() | undefined
 
@@ -244,9 +249,8 @@ class JobCheck(wiring.Component):
         converted = (raw["a_type"] != Data.MX) | (raw["w_type"] != Data.MX)
         wrong |= converted & (total != k_blocks + _blocks(raw["outliers"]))
         has_outliers = raw["outliers"] != 0
-        most = BLOCK_SIZE * p.outlier_depth + BLOCK_SIZE - 1 if MX9.name in p.formats else 0
         wrong |= has_outliers & (
-            (raw["a_type"] == Data.MX) | (raw["w_type"] != Data.MX) | (raw["outliers"] > most) | ~border
+            (raw["a_type"] == Data.MX) | (raw["w_type"] != Data.MX) | (raw["outliers"] > p.most_outliers) | ~border
         )
         is_mx = raw["c_type"] == Data.MX
         split = raw["c_split"]

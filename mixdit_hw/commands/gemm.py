@@ -7,7 +7,6 @@ import numpy as np
 
 import golden
 from golden import MXTensor
-from golden.formats import BLOCK_SIZE
 
 from .. import options, progress
 from ..errors import CheckError
@@ -172,10 +171,9 @@ def _simulate_system(
     from ..sim.compare import compare
     from ..sim.system import System, simulate_product
 
-    most = BLOCK_SIZE * params.outlier_depth + BLOCK_SIZE - 1
-    if len(channels) > most:
+    if len(channels) > params.most_outliers:
         raise click.UsageError(
-            f"--system takes at most {most} outlier channels, as outlier_depth={params.outlier_depth}, "
+            f"--system takes at most {params.most_outliers} outlier channels, as outlier_depth={params.outlier_depth}, "
             f"not {len(channels)}"
         )
     size = f"{params.rows} x {params.columns} engines, T = {params.interleave}, {params.axi_width}-bit bus"

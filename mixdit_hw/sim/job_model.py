@@ -48,7 +48,7 @@ import golden
 from golden import MXTensor
 from golden.formats import BLOCK_SIZE, MX9
 
-from ..footprint import FORMAT_OF_CODE, Region, raw_fields, regions_of, reserved_mask, result_runs
+from ..footprint import FORMAT_OF_CODE, Region, regions_of, result_runs
 from ..job import (
     DESCRIPTOR_BYTES,
     DESCRIPTOR_VERSION,
@@ -60,6 +60,8 @@ from ..job import (
     Job,
     Operand,
     blocks_of,
+    raw_fields,
+    reserved_mask,
 )
 from ..params import ROUNDINGS, Params
 from .memory import Memory
@@ -158,7 +160,7 @@ def _formats_fit(raw: dict[str, int], params: Params) -> bool:
     if any(raw[f"segment{i}_{side}"] not in codes for i in range(count) for side in "aw"):
         return False
     outliers, in_place = raw["outliers"], blocks_of(raw["k"])
-    if outliers and (types["a"] == Data.MX or types["w"] != Data.MX or outliers > most_outliers(params)):
+    if outliers and (types["a"] == Data.MX or types["w"] != Data.MX or outliers > params.most_outliers):
         return False
     if types["a"] == types["w"] == Data.MX:
         if sum(blocks) > MAX_SIZE:
@@ -178,11 +180,6 @@ def _formats_fit(raw: dict[str, int], params: Params) -> bool:
         used = ([raw["c_format0"]] if split else []) + ([raw["c_format1"]] if split < raw["n"] else [])
         return all(code in codes for code in used)
     return True
-
-
-def most_outliers(params: Params) -> int:
-    """Outlier channels that a job may have: 16 * outlier_depth + 15, or none without MX9."""
-    return BLOCK_SIZE * params.outlier_depth + BLOCK_SIZE - 1 if MX9.name in params.formats else 0
 
 
 def _without_unused(descriptor: bytes) -> bytes:

@@ -14,10 +14,10 @@ from ..host import (
     IRQ_JOB,
     OFFSETS,
 )
-from ..job import DESCRIPTOR_BYTES, Fault
+from ..job import DESCRIPTOR_BYTES, Fault, raw_fields
 from ..params import Params
 from ..registers import capability_values
-from .job_model import DESCRIPTOR_ALIGNMENT, raw_fields, run_job_at, whole_window
+from .job_model import DESCRIPTOR_ALIGNMENT, run_job_at, whole_window
 from .memory import Memory
 
 _WRITABLE = ("JOB_ADDRESS_LO", "JOB_ADDRESS_HI", "IRQ_ENABLE")

@@ -8,9 +8,9 @@ import random
 from typing import Any
 
 from mixdit_hw.errors import CheckError
-from mixdit_hw.footprint import raw_fields, regions_of
+from mixdit_hw.footprint import regions_of
 from mixdit_hw.host import FLUSH, HALTED, IRQ_DROPPED, IRQ_EMPTY, IRQ_FAULT, IRQ_JOB, OFFSETS, Accelerator
-from mixdit_hw.job import DESCRIPTOR_BYTES, Fault
+from mixdit_hw.job import DESCRIPTOR_BYTES, Fault, raw_fields
 from mixdit_hw.params import Params
 from mixdit_hw.sim.job_model import Window, run_job_at
 from mixdit_hw.sim.memory import Memory

@@ -10,11 +10,11 @@ import numpy as np
 
 import golden
 from golden.formats import BLOCK_SIZE
-from mixdit_hw.footprint import WORD_BYTES, packed_bytes, raw_fields, regions_of, result_runs
+from mixdit_hw.footprint import WORD_BYTES, packed_bytes, regions_of, result_runs
 from mixdit_hw.host import mask_bytes
-from mixdit_hw.job import DESCRIPTOR_BYTES, FIELDS, Data, Fault, Job, Operand, Segment, blocks_of
+from mixdit_hw.job import DESCRIPTOR_BYTES, FIELDS, Data, Fault, Job, Operand, Segment, blocks_of, raw_fields
 from mixdit_hw.params import Params
-from mixdit_hw.sim.job_model import most_outliers, run_job_at, whole_window
+from mixdit_hw.sim.job_model import run_job_at, whole_window
 from mixdit_hw.sim.memory import Memory
 from tests.support.matrices import KINDS, random_matrix
 
@@ -130,7 +130,7 @@ def random_job(
             k = BLOCK_SIZE * len(inherited_blocks) - int(rng.integers(0, BLOCK_SIZE))
     outliers = 0
     if a_type in FLOATS and w_type is Data.MX and inherited is None and rng.random() < 0.6:
-        most = min(k, most_outliers(params))
+        most = min(k, params.most_outliers)
         outliers = int(rng.integers(0, most + 1))
     in_place = blocks_of(k)
     total = in_place + blocks_of(outliers)
@@ -248,7 +248,7 @@ def _float(raw: Raw, scene: Scene) -> bool:
 
 def _too_many(raw: Raw, scene: Scene, rng: np.random.Generator) -> Raw | None:
     """One outlier more than the split holds, with segments that fit them."""
-    outliers, in_place = most_outliers(scene.params) + 1, blocks_of(raw["k"])
+    outliers, in_place = scene.params.most_outliers + 1, blocks_of(raw["k"])
     if raw["a_type"] == Data.MX or raw["w_type"] != Data.MX or "mx9" not in scene.params.formats:
         return None
     code = golden.get_format("mx9").code

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixdit_hw.footprint import raw_fields, regions_of
-from mixdit_hw.job import DESCRIPTOR_BYTES, Fault, blocks_of
+from mixdit_hw.footprint import regions_of
+from mixdit_hw.job import DESCRIPTOR_BYTES, Fault, blocks_of, raw_fields
 from mixdit_hw.params import Params
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.system import DECERR, SLVERR, BusStalls, System, simulate_jobs, simulate_program

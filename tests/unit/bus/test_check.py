@@ -9,11 +9,11 @@ import pytest
 from golden.formats import BLOCK_SIZE, FORMATS
 from mixdit_hw.bus.check import JobCheck, bytes_of
 from mixdit_hw.bus.layouts import JobLayout
-from mixdit_hw.footprint import raw_fields, regions_of, result_runs
-from mixdit_hw.job import FIELDS, MAX_SEGMENTS, Data, Fault, Operand, blocks_of
+from mixdit_hw.footprint import regions_of, result_runs
+from mixdit_hw.job import FIELDS, MAX_SEGMENTS, Data, Fault, Operand, blocks_of, raw_fields
 from mixdit_hw.params import Params
 from mixdit_hw.presets import PRESETS
-from mixdit_hw.sim.job_model import check_descriptor, most_outliers
+from mixdit_hw.sim.job_model import check_descriptor
 from mixdit_hw.sim.memory import Memory
 from tests.support.clocked import Clocked, Function
 from tests.support.jobs import BREAKS, illegal_descriptor, pack_raw, random_scene
@@ -207,7 +207,7 @@ def border_fields(rng: np.random.Generator, params: Params) -> dict[str, int]:
     raw |= {name: int(rng.choice(EDGES[1:])) for name in "mnk"}
     for name in ("a_type", "w_type", "c_type", "scale_mode", "bias_mode", "rounding"):
         raw[name] = int(rng.integers(3))
-    raw["outliers"] = 0 if rng.random() < 0.5 else max(0, min(65535, near(1, 16, most_outliers(params), raw["k"])))
+    raw["outliers"] = 0 if rng.random() < 0.5 else max(0, min(65535, near(1, 16, params.most_outliers, raw["k"])))
     if rng.random() < 0.8 and raw["outliers"] and raw["w_type"] != Data.MX:
         raw["w_type"] = int(Data.MX)
     if raw["outliers"] and raw["a_type"] == Data.MX and rng.random() < 0.9:

@@ -9,8 +9,7 @@ import pytest
 
 from mixdit_hw.bus.control import JobControl
 from mixdit_hw.bus.layouts import ITEM_BYTES, ItemLayout, JobLayout, RunLayout
-from mixdit_hw.footprint import raw_fields
-from mixdit_hw.job import DESCRIPTOR_BYTES, Data, Fault, Job, Segment, blocks_of
+from mixdit_hw.job import DESCRIPTOR_BYTES, Data, Fault, Job, Segment, blocks_of, raw_fields
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.memory import Memory
 from tests.support.clocked import Clocked

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import golden
-from mixdit_hw.footprint import raw_fields, regions_of
+from mixdit_hw.footprint import regions_of
 from mixdit_hw.host import Affine, Arena, gemm_job
-from mixdit_hw.job import Data, Fault, Job, Segment
+from mixdit_hw.job import Data, Fault, Job, Segment, raw_fields
 from mixdit_hw.params import Params
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.job_model import check_descriptor, run_descriptor, run_job, run_job_at
