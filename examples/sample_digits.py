@@ -17,7 +17,7 @@ from golden import sqnr_db
 from golden.capture import Peaks
 from golden.diffusion import sample
 from golden.dit import Gemm, matmul
-from golden.policy import MXGemm, Policy, calibrate
+from golden.policy import MXGemm, PrecisionPolicy, calibrate
 from mixdit_hw.checkpoint import load_dit
 
 GUIDANCE = 2.0
@@ -55,9 +55,9 @@ def main() -> None:
     run(peaks, args.seed + 1)  # other noise than that of the samples
     gemms: dict[str, Gemm] = {
         "float32": matmul,
-        "mx9": MXGemm(Policy(inlier_format="mx9", weight_format="mx9")),
+        "mx9": MXGemm(PrecisionPolicy(inlier_format="mx9", weight_format="mx9")),
         "mixed": MXGemm(calibrate(peaks, amount, outlier_weight_format="mx9")),
-        "mx6": MXGemm(Policy()),
+        "mx6": MXGemm(PrecisionPolicy()),
     }
     rows: list[np.ndarray] = []
     for name, gemm in gemms.items():

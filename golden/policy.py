@@ -38,7 +38,7 @@ def _nothing() -> Mapping[str, tuple[int, ...]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
+class PrecisionPolicy:
     """Formats of a DiT's matrix products; without outliers and heads, the same for all.
 
     Parameters
@@ -140,7 +140,7 @@ class Policy:
         return plain | {"exempt": list(self.exempt)}
 
     @classmethod
-    def from_dict(cls, d: Mapping[str, Any]) -> "Policy":
+    def from_dict(cls, d: Mapping[str, Any]) -> "PrecisionPolicy":
         """Build from plain values; ValueError for a key that is no field."""
         known = [f.name for f in fields(cls)]
         for key in d:
@@ -153,7 +153,7 @@ class Policy:
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> "Policy":
+    def from_json(cls, text: str) -> "PrecisionPolicy":
         """Read JSON; ValueError where it is malformed."""
         d = json.loads(text)
         if not isinstance(d, dict):
@@ -176,7 +176,7 @@ def _check_indices(name: str, value: Any) -> Mapping[str, tuple[int, ...]]:
     return MappingProxyType(checked)
 
 
-def calibrate(peaks: Peaks, amount: int | str, heads: int | str = 0, **settings: Any) -> Policy:
+def calibrate(peaks: Peaks, amount: int | str, heads: int | str = 0, **settings: Any) -> PrecisionPolicy:
     """Choose outliers by what a calibration run met.
 
     Parameters
@@ -193,9 +193,9 @@ def calibrate(peaks: Peaks, amount: int | str, heads: int | str = 0, **settings:
     Raises
     ------
     TypeError, ValueError
-        As `outlier.outlier_count` and `Policy` do.
+        As `outlier.outlier_count` and `PrecisionPolicy` do.
     """
-    policy = Policy(**settings)
+    policy = PrecisionPolicy(**settings)
     channels = {name: peak for name, peak in peaks.channels.items() if not policy.is_exempt(name)}
     return replace(
         policy,
@@ -210,7 +210,7 @@ class MXGemm:
     Read-only right operands, which a DiT's weights are, are converted once; the same object serves one model.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: PrecisionPolicy) -> None:
         self.policy = policy
         self._weights: dict[str, tuple[np.ndarray, Operand]] = {}
 

@@ -9,7 +9,7 @@ from golden import MXTensor, gemm, reference_gemm, sqnr_db
 from golden.capture import Peaks, capture
 from golden.diffusion import Schedule, sample
 from golden.dit import DiT, gelu, matmul
-from golden.policy import MXGemm, Policy, calibrate
+from golden.policy import MXGemm, PrecisionPolicy, calibrate
 
 from ..mlp import Linear
 from ..params import ROUNDINGS, Params
@@ -62,21 +62,21 @@ class Precision:
 
 def make_policies(
     model: DiT, schedule: Schedule, *, outliers: int | str, heads: int | str, steps: int
-) -> tuple[dict[str, Policy], Peaks]:
+) -> tuple[dict[str, PrecisionPolicy], Peaks]:
     """MX6, MX6 with outlier channels and heads in MX9, and MX9; and the calibration run that chose the outliers."""
     peaks = Peaks()
     labels = range(model.config.classes)
     sample(model, schedule, labels, steps=steps, guidance=GUIDANCE, seed=CALIBRATION_SEED, gemm=peaks)
     policies = {
-        "mx6": Policy(),
+        "mx6": PrecisionPolicy(),
         "mixed": calibrate(peaks, outliers, heads, outlier_weight_format="mx9"),
-        "mx9": Policy(inlier_format="mx9", weight_format="mx9"),
+        "mx9": PrecisionPolicy(inlier_format="mx9", weight_format="mx9"),
     }
     return policies, peaks
 
 
 def sample_images(
-    model: DiT, schedule: Schedule, policies: dict[str, Policy], *, steps: int, done: Callable[[str], None]
+    model: DiT, schedule: Schedule, policies: dict[str, PrecisionPolicy], *, steps: int, done: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
     """One image of each class, in float32 and under each policy, from the same noise; ``done`` is told each name."""
     images = {}
@@ -95,14 +95,14 @@ def capture_layers(
     return [Layer(name=name, a=found[name][0], w=found[name][1]) for name in names]
 
 
-def quantize_layer(layer: Layer, policy: Policy) -> Precision:
+def quantize_layer(layer: Layer, policy: PrecisionPolicy) -> Precision:
     """Convert and multiply a layer under a policy."""
     a, w = policy.quantize_a(layer.name, layer.a), policy.quantize_w(layer.name, layer.w)
     result = gemm(a, w)
     return Precision(a=a, w=w, result=result, sqnr=sqnr_db(reference_gemm(layer.a, layer.w), result))
 
 
-def make_mlp(model: DiT, block: str, policy: Policy, params: Params) -> tuple[Linear, Linear]:
+def make_mlp(model: DiT, block: str, policy: PrecisionPolicy, params: Params) -> tuple[Linear, Linear]:
     """The two layers of a block's MLP: a policy's outliers in MX9, all else in MX6, converted as a design does it."""
     rounding = ROUNDINGS[0] if params.rounding == "runtime" else params.rounding
     options = {"rounding": rounding, "subnormals": params.subnormals, "nonfinite": params.nonfinite}

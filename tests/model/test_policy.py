@@ -10,7 +10,7 @@ import golden
 from golden import policy as policy_module
 from golden.capture import Peaks
 from golden.dit import DiT
-from golden.policy import MXGemm, Policy, calibrate
+from golden.policy import MXGemm, PrecisionPolicy, calibrate
 from tests.support.tiny_dit import CONFIG, tiny_inputs, tiny_state
 
 LAYER, HEAD = "blocks.0.mlp.fc1", "blocks.0.attn.qk.1"
@@ -37,7 +37,7 @@ def formats(tensor):
 @pytest.mark.parametrize("fmt", ["mx9", "mx6", "mx4"])
 def test_uniform(fmt):
     a, w = operands(1)
-    gemm = MXGemm(Policy(inlier_format=fmt, weight_format=fmt))
+    gemm = MXGemm(PrecisionPolicy(inlier_format=fmt, weight_format=fmt))
     expected = golden.gemm(golden.quantize(a, fmt, axis=1), golden.quantize(w, fmt, axis=0))
     for name in (LAYER, HEAD):
         assert words(gemm(name, a, w)) == words(expected)
@@ -46,7 +46,7 @@ def test_uniform(fmt):
 @pytest.mark.parametrize("order", ["in-place", "gathered"])
 def test_outliers(order):
     a, w = operands(2)
-    policy = Policy(outliers={LAYER: (17, 3)}, outlier_weight_format="mx9", order=order, rounding="truncate")
+    policy = PrecisionPolicy(outliers={LAYER: (17, 3)}, outlier_weight_format="mx9", order=order, rounding="truncate")
     inliers = 40 if order == "in-place" else 38
     assert formats(policy.quantize_a(LAYER, a)) == [("mx6", inliers), ("mx9", 2)]
     assert formats(policy.quantize_w(LAYER, w)) == [("mx6", inliers), ("mx9", 2)]
@@ -61,14 +61,14 @@ def test_outliers(order):
 def test_outliers_lose_less():
     a, w = operands(3)
     exact = golden.reference_gemm(a, w)
-    narrow = golden.sqnr_db(exact, MXGemm(Policy())(LAYER, a, w))
-    mixed = golden.sqnr_db(exact, MXGemm(Policy(outliers={LAYER: (3, 17)}))(LAYER, a, w))
+    narrow = golden.sqnr_db(exact, MXGemm(PrecisionPolicy())(LAYER, a, w))
+    mixed = golden.sqnr_db(exact, MXGemm(PrecisionPolicy(outliers={LAYER: (3, 17)}))(LAYER, a, w))
     assert mixed > narrow
 
 
 def test_heads():
     """Head 1 is MX9 on both sides of both products; head 0, and head 1 of another block, are not."""
-    policy = Policy(heads={"blocks.0.attn": (1,)}, weight_format="mx4")
+    policy = PrecisionPolicy(heads={"blocks.0.attn": (1,)}, weight_format="mx4")
     a, w = operands(4)
     for name, fmt in ((HEAD, "mx9"), ("blocks.0.attn.av.1", "mx9"), ("blocks.0.attn.qk.0", "mx6")):
         assert formats(policy.quantize_a(name, a)) == [(fmt, 40)]
@@ -92,8 +92,8 @@ def test_heads():
 )
 def test_exempt(name, exempt):
     a, w = operands(5)
-    assert Policy().is_exempt(name) is exempt
-    assert np.array_equal(MXGemm(Policy())(name, a, w), a @ w) is exempt
+    assert PrecisionPolicy().is_exempt(name) is exempt
+    assert np.array_equal(MXGemm(PrecisionPolicy())(name, a, w), a @ w) is exempt
 
 
 def test_only_read_only_weights_are_kept(monkeypatch):
@@ -105,7 +105,7 @@ def test_only_read_only_weights_are_kept(monkeypatch):
         return original(w, *args, **options)
 
     monkeypatch.setattr(policy_module, "repeat_outliers", count)
-    gemm, (a, w) = MXGemm(Policy()), operands(6)
+    gemm, (a, w) = MXGemm(PrecisionPolicy()), operands(6)
     first = gemm(LAYER, a, w)
     w *= 2
     assert np.array_equal(gemm(LAYER, a, w), 2 * first)
@@ -126,7 +126,7 @@ def test_whole_model():
     exact = model(*inputs)
     errors = []
     for fmt in ("mx9", "mx6", "mx4"):
-        policy = Policy(inlier_format=fmt, weight_format=fmt)
+        policy = PrecisionPolicy(inlier_format=fmt, weight_format=fmt)
 
         def product(name, a, w, /, policy=policy):
             if policy.is_exempt(name):
@@ -177,14 +177,14 @@ def test_calibrate_bad_amount():
 
 def test_json():
     _, policy = calibrated(2, heads=1, rounding="half-away", order="gathered")
-    assert Policy.from_json(policy.to_json()) == policy
-    assert policy.to_json() == Policy.from_json(policy.to_json()).to_json()
-    assert json.loads(Policy(outliers={"p": (2, 1)}).to_json())["outliers"] == {"p": [1, 2]}
+    assert PrecisionPolicy.from_json(policy.to_json()) == policy
+    assert policy.to_json() == PrecisionPolicy.from_json(policy.to_json()).to_json()
+    assert json.loads(PrecisionPolicy(outliers={"p": (2, 1)}).to_json())["outliers"] == {"p": [1, 2]}
 
 
 def test_policy_is_frozen():
     source = {"p": (1,)}
-    policy = Policy(outliers=source)
+    policy = PrecisionPolicy(outliers=source)
     source["p"] = (2,)
     assert policy.outliers["p"] == (1,)
     with pytest.raises(TypeError, match="does not support item assignment"):
@@ -211,18 +211,18 @@ def test_policy_is_frozen():
         (
             {"outlier": {}},
             ValueError,
-            f"unknown policy field 'outlier'; known are {', '.join(Policy().to_dict())}",
+            f"unknown policy field 'outlier'; known are {', '.join(PrecisionPolicy().to_dict())}",
         ),
     ],
 )
 def test_bad_policy(change, error, text):
     with pytest.raises(error, match=f"^{re.escape(text)}$"):
-        Policy.from_dict(change)
+        PrecisionPolicy.from_dict(change)
 
 
 def test_bad_json():
     with pytest.raises(ValueError, match=r"^policy must be a JSON object, not \[\]$"):
-        Policy.from_json("[]")
+        PrecisionPolicy.from_json("[]")
 
 
 @pytest.mark.parametrize(
@@ -236,4 +236,4 @@ def test_bad_json():
 )
 def test_policy_for_another_model(change, text):
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        Policy(**change).check(CONFIG)
+        PrecisionPolicy(**change).check(CONFIG)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden.policy import Policy
+from golden.policy import PrecisionPolicy
 from mixdit_hw.errors import CheckError
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.report.hardware import run_layer
@@ -26,7 +26,7 @@ def make_layer() -> Layer:
 
 def test_equal(tmp_path):
     layer = make_layer()
-    precision = quantize_layer(layer, Policy())
+    precision = quantize_layer(layer, PrecisionPolicy())
     run = run_layer(layer, "mx6", precision, simulator(tmp_path))
     assert (run.m, run.k, run.n, run.elements, run.equal) == (9, 20, 3, 27, 27)
     assert run.sqnr == precision.sqnr
@@ -36,7 +36,7 @@ def test_equal(tmp_path):
 
 def make_wrong_precision(layer: Layer) -> Precision:
     """With one element that differs from the hardware's."""
-    precision = quantize_layer(layer, Policy())
+    precision = quantize_layer(layer, PrecisionPolicy())
     wrong = precision.result.copy()
     wrong[4, 1] = -wrong[4, 1]
     return replace(precision, result=wrong)
