@@ -25,7 +25,7 @@ class Capture:
     enabled
         Whether operands are being kept.
     operands
-        Copies of ``a`` (M, K) and ``w`` (K, N), by name.
+        Copies of ``a`` (M, K) and ``w`` (K, N), by name; of a head product, those of the first image.
     """
 
     def __init__(self, names: Iterable[str], gemm: Gemm = matmul) -> None:
@@ -37,7 +37,8 @@ class Capture:
     def __call__(self, name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
         """Multiply, and keep the operands if they are wanted."""
         if self.enabled and name in self._names and name not in self.operands:
-            self.operands[name] = (np.array(a, order="C"), np.array(w, order="C"))
+            first = (a[0], w[0]) if a.ndim == 3 else (a, w)
+            self.operands[name] = (np.array(first[0], order="C"), np.array(first[1], order="C"))
         return self._gemm(name, a, w)
 
 

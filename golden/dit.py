@@ -35,7 +35,8 @@ class Gemm(Protocol):
     def __call__(self, name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
         """Multiply ``a`` (M, K) by ``w`` (K, N), both float32, to a new float32 array (M, N).
 
-        Weights of linear layers are the same read-only array in every call; operands of head products are new ones.
+        Weights of linear layers are the same read-only array in every call. Operands of head products are new ones,
+        and stacks, one product for each of B images: (B, M, K), (B, K, N) and (B, M, N).
         """
         ...
 
@@ -335,18 +336,15 @@ class DiT:
         return x + gate2 * self._linear(f"{name}.mlp.fc2", gelu(hidden), gemm)
 
     def _attention(self, name: str, x: np.ndarray, gemm: Gemm) -> np.ndarray:
-        """Multi-head self-attention; queries are scaled before their product, one product for each image and head."""
+        """Multi-head self-attention; queries are scaled before their product, all images of a head in one stack."""
         cfg = self.config
         qkv = self._linear(f"{name}.qkv", x, gemm).reshape(-1, cfg.tokens, 3, cfg.heads, cfg.head_size)
-        q, k, v = np.ascontiguousarray(qkv.transpose(2, 0, 3, 1, 4))  # each (B, H, T, head)
+        q, k, v = np.ascontiguousarray(qkv.transpose(2, 3, 0, 1, 4))  # each (H, B, T, head)
         q *= np.float32(cfg.head_size**-0.5)
-        scores = np.empty((len(x), cfg.heads, cfg.tokens, cfg.tokens), np.float32)
-        for image, head in np.ndindex(scores.shape[:2]):
-            scores[image, head] = gemm(f"{name}.qk.{head}", q[image, head], k[image, head].T)
-        weights = _softmax(scores)
         y = np.empty((len(x), cfg.tokens, cfg.heads, cfg.head_size), np.float32)
-        for image, head in np.ndindex(scores.shape[:2]):
-            y[image, :, head] = gemm(f"{name}.av.{head}", weights[image, head], v[image, head])
+        for head in range(cfg.heads):
+            weights = _softmax(gemm(f"{name}.qk.{head}", q[head], k[head].swapaxes(1, 2)))
+            y[:, :, head] = gemm(f"{name}.av.{head}", weights, v[head])
         return self._linear(f"{name}.proj", y.reshape(x.shape), gemm)
 
 

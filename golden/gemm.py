@@ -31,7 +31,7 @@ import numpy as np
 
 from .checks import check_choice
 from .formats import BLOCK_SIZE, EXPONENT_BIAS, EXPONENT_NAN, Format
-from .operands import check_operands
+from .operands import check_stacks
 from .tensor import CANONICAL_NAN, MXTensor, decode
 
 ACCUMULATIONS = ("fp32",)
@@ -39,6 +39,7 @@ SUBNORMALS = ("ftz", "ieee")
 
 _MIN_NORMAL = 2.0**-126
 _PANEL_ROWS, _PANEL_COLUMNS = 512, 1152  # of a panel of outputs; its sums and one block's products: 4.5 MiB
+_PANEL_OUTPUTS = 1 << 17  # of a panel of several whole products of a stack
 _NEUTRAL = 1024  # exponent of a block that never leaves the window: all zero, or NaN and dealt with elsewhere
 
 
@@ -51,8 +52,8 @@ class Operand:
     tensor
         Where it comes from.
     values
-        float32 (rows, 16 * blocks), C order, or its transpose in C order for a W: values; those of NaN blocks mean
-        nothing.
+        float32 (rows, 16 * blocks), C order, or its transpose in C order for a W that is no stack: values; those of
+        NaN blocks mean nothing.
     low, high
         int16 (rows, blocks): shared exponents; 1024 and -1024 where the block is all zero or NaN.
     nan
@@ -78,14 +79,14 @@ class Operand:
 
 
 def prepare(t: MXTensor) -> Operand:
-    """Decode a 2-D tensor for `gemm`: an A if blocked along axis 1, a W if along axis 0."""
+    """Decode a tensor for `gemm`: a matrix, A if blocked along axis 1 and W if along axis 0, or a stack of them."""
     nan = t.exponents == EXPONENT_NAN
     neutral = nan | ~t.magnitudes.any(axis=-1)
     exponents = t.exponents.astype(np.int16)
     matrix = decode(t, t.exponents).reshape(t.rows, -1)
     return Operand(
         tensor=t,
-        values=matrix if t.axis == 1 else np.ascontiguousarray(matrix.T),
+        values=np.ascontiguousarray(matrix.T) if t.axis == 0 else matrix,
         low=np.where(neutral, np.int16(_NEUTRAL), exponents),
         high=np.where(neutral, np.int16(-_NEUTRAL), exponents),
         nan=nan.any(axis=1),
@@ -98,7 +99,8 @@ def gemm(a: MXTensor | Operand, w: MXTensor | Operand, acc: str = "fp32", subnor
     Parameters
     ----------
     a, w
-        M x K blocked along axis 1, and K x N blocked along axis 0, of any formats; or what `prepare` makes of them.
+        M x K blocked along axis 1, and K x N blocked along axis 0, of any formats; or what `prepare` makes of them. Or
+        stacks of B products: B x M x K blocked along axis 2, and B x K x N along axis 1.
     acc
         Accumulator; ``fp32`` is the only one.
     subnormals
@@ -107,33 +109,44 @@ def gemm(a: MXTensor | Operand, w: MXTensor | Operand, acc: str = "fp32", subnor
     Returns
     -------
     numpy.ndarray
-        float32 (M, N). NaN is always 0x7FC00000.
+        float32 (M, N) or (B, M, N). NaN is always 0x7FC00000.
 
     Raises
     ------
     TypeError
         If a or w is neither kind of tensor, or an option is not a string.
     ValueError
-        For an unknown option, an operand that is not 2-D or blocked along the wrong axis, or where the operands differ
-        in the number of K blocks or in the K positions of a block.
+        For an unknown option, operands that are neither both 2-D nor both 3-D or blocked along the wrong axis, or where
+        they differ in the number of K blocks, in the K positions of a block, or in B.
     """
     check_choice("acc", acc, ACCUMULATIONS)
     check_choice("subnormals", subnormals, SUBNORMALS)
     ta, tw = _tensor("a", a), _tensor("w", w)
-    check_operands(ta, tw)
+    count = check_stacks(ta, tw)
 
     a = a if isinstance(a, Operand) else prepare(a)
     w = w if isinstance(w, Operand) else prepare(w)
-    result = np.empty((ta.rows, tw.rows), np.float32)
+    m, n = ta.rows // count, tw.rows // count
+    result = np.empty((count, m, n), np.float32)
+    ftz = subnormals == "ftz"
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows in _panels(ta.rows, _PANEL_ROWS):
-            for columns in _panels(tw.rows, _PANEL_COLUMNS):
-                result[rows, columns] = _panel(a, w, rows, columns, subnormals == "ftz")
+        if count > 1 and m * n <= _PANEL_OUTPUTS:
+            for part in _panels(count, _PANEL_OUTPUTS // (m * n)):
+                rows, columns = (slice(part.start * size, part.stop * size) for size in (m, n))
+                result[part] = _panel(a, w, rows, columns, ftz, part.stop - part.start)
+        else:
+            for i in range(count):
+                for rows in _panels(m, _PANEL_ROWS, i * m):
+                    for columns in _panels(n, _PANEL_COLUMNS, i * n):
+                        part = np.s_[
+                            i, rows.start - i * m : rows.stop - i * m, columns.start - i * n : columns.stop - i * n
+                        ]
+                        result[part] = _panel(a, w, rows, columns, ftz)[0]
     bits = result.view(np.uint32)
-    bits[a.nan] = CANONICAL_NAN
-    bits[:, w.nan] = CANONICAL_NAN
+    bits[a.nan.reshape(count, m)] = CANONICAL_NAN
+    bits.swapaxes(1, 2)[w.nan.reshape(count, n)] = CANONICAL_NAN
     bits[np.isnan(result)] = CANONICAL_NAN  # Inf - Inf has its sign set on some machines
-    return result
+    return result if len(ta.shape) == 3 else result[0]
 
 
 def _tensor(name: str, operand: MXTensor | Operand) -> MXTensor:
@@ -143,8 +156,8 @@ def _tensor(name: str, operand: MXTensor | Operand) -> MXTensor:
     return t
 
 
-def _panels(length: int, step: int) -> list[slice]:
-    return [slice(i, j) for i, j in pairwise([*range(0, length, step), length])]
+def _panels(length: int, step: int, first: int = 0) -> list[slice]:
+    return [slice(first + i, first + j) for i, j in pairwise([*range(0, length, step), length])]
 
 
 def window(fa: Format, fw: Format) -> tuple[int, int]:
@@ -152,23 +165,29 @@ def window(fa: Format, fw: Format) -> tuple[int, int]:
     return EXPONENT_BIAS + 1 + fa.magnitude_bits + fw.magnitude_bits, 376
 
 
-def _panel(a: Operand, w: Operand, rows: slice, columns: slice, ftz: bool) -> np.ndarray:
-    """Outputs of some rows and columns, without the NaNs of NaN blocks."""
+def _panel(a: Operand, w: Operand, rows: slice, columns: slice, ftz: bool, count: int = 1) -> np.ndarray:
+    """Outputs (count, M, N) of some rows and columns, without the NaNs of NaN blocks: of so many products of a stack.
+
+    The exponents of all of them together decide how a block is computed.
+    """
     low = a.low[rows].min(axis=0) + w.low[columns].min(axis=0)
     high = a.high[rows].max(axis=0) + w.high[columns].max(axis=0)
     limits = np.array([window(fa, fw) for fa, fw in zip(a.tensor.formats, w.tensor.formats, strict=True)])
     fast = (low >= limits[:, 0]) & (high <= limits[:, 1])
 
-    values_a, values_w = a.values[rows], w.values[:, columns]
-    total = np.zeros((values_a.shape[0], values_w.shape[1]), np.float32)
+    values_a = _stack(a.values[rows], count)
+    values_w = (
+        w.values[np.newaxis, :, columns] if w.tensor.axis == 0 else _stack(w.values[columns], count).swapaxes(1, 2)
+    )
+    total = np.zeros((count, values_a.shape[1], values_w.shape[2]), np.float32)
     products = np.empty_like(total)
     flush = False
     for block in range(fast.size):
         if fast[block]:
             k = slice(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE)
-            np.matmul(values_a[:, k], values_w[k], out=products)
+            np.matmul(values_a[:, :, k], values_w[:, k], out=products)
         else:
-            products[:] = _integer_products(a, w, block, rows, columns, ftz)
+            products[:] = _integer_products(a, w, block, rows, columns, ftz, count)
             flush = ftz
         np.add(total, products, out=total)
         if flush:
@@ -176,11 +195,19 @@ def _panel(a: Operand, w: Operand, rows: slice, columns: slice, ftz: bool) -> np
     return total + np.float32(0)
 
 
-def _integer_products(a: Operand, w: Operand, block: int, rows: slice, columns: slice, ftz: bool) -> np.ndarray:
+def _stack(matrix: np.ndarray, count: int) -> np.ndarray:
+    """Rows as so many matrices."""
+    return matrix.reshape(count, -1, matrix.shape[-1])
+
+
+def _integer_products(
+    a: Operand, w: Operand, block: int, rows: slice, columns: slice, ftz: bool, count: int
+) -> np.ndarray:
     """P of one K block as float64, to be rounded to float32 once; what is below 2^-126 becomes ±0 with `ftz`."""
-    sums = np.matmul(a.integers(block, rows), w.integers(block, columns).T).astype(np.float64)
-    sums *= a.scale(block, rows)[:, np.newaxis]
-    sums *= w.scale(block, columns)
+    integers_w = _stack(w.integers(block, columns), count).swapaxes(1, 2)
+    sums = np.matmul(_stack(a.integers(block, rows), count), integers_w).astype(np.float64)
+    sums *= a.scale(block, rows).reshape(count, -1, 1)
+    sums *= w.scale(block, columns).reshape(count, 1, -1)
     if ftz:
         np.multiply(sums, np.abs(sums) >= _MIN_NORMAL, out=sums)
     return sums

@@ -15,11 +15,31 @@ def check_operands(a: MXTensor, w: MXTensor) -> None:
         For an operand that is not 2-D or blocked along the wrong axis, or where the operands differ in the number of K
         blocks or in the K positions of a block.
     """
-    for name, t, axis in (("a", a, 1), ("w", w, 0)):
-        if len(t.shape) != 2 or t.axis != axis:
+    _check_axes(a, w, 2)
+    _check_blocks(a, w)
+
+
+def check_stacks(a: MXTensor, w: MXTensor) -> int:
+    """Check as `check_operands` does, or that A (B, M, K) times W (B, K, N) are B such products; returns B, or 1."""
+    dimensions = 3 if len(a.shape) == len(w.shape) == 3 else 2
+    _check_axes(a, w, dimensions)
+    _check_blocks(a, w)
+    if dimensions == 2:
+        return 1
+    if a.shape[0] != w.shape[0]:
+        raise ValueError(f"a and w must be stacks of the same length, not {a.shape[0]} and {w.shape[0]}")
+    return a.shape[0]
+
+
+def _check_axes(a: MXTensor, w: MXTensor, dimensions: int) -> None:
+    for name, t, axis in (("a", a, dimensions - 1), ("w", w, dimensions - 2)):
+        if len(t.shape) != dimensions or t.axis != axis:
             raise ValueError(
-                f"{name} must be 2-D and blocked along axis {axis}, not {len(t.shape)}-D along axis {t.axis}"
+                f"{name} must be {dimensions}-D and blocked along axis {axis}, not {len(t.shape)}-D along axis {t.axis}"
             )
+
+
+def _check_blocks(a: MXTensor, w: MXTensor) -> None:
     if a.blocks != w.blocks:
         raise ValueError(f"a and w must have the same number of K blocks, not {a.blocks} and {w.blocks}")
     if a.lengths != w.lengths:

@@ -112,16 +112,16 @@ class PrecisionPolicy:
                     raise ValueError(f"{name} of {key!r} must be 0 to {sizes[key] - 1}, not {indices[-1]}")
 
     def quantize_a(self, name: str, a: np.ndarray) -> MXTensor:
-        """The left operand (M, K) of a product that is not exempt, in stored order."""
+        """The left operand (M, K), or a stack of them, of a product that is not exempt, in stored order."""
         channels = self.outliers.get(name, ())
         fmt = self._head_format(name) or self.inlier_format
-        return split_outliers(a, channels, fmt, OUTLIER_FORMAT, axis=1, order=self.order, **self.options)
+        return split_outliers(a, channels, fmt, OUTLIER_FORMAT, axis=-1, order=self.order, **self.options)
 
     def quantize_w(self, name: str, w: np.ndarray) -> MXTensor:
-        """The right operand (K, N) of a product that is not exempt, in stored order."""
+        """The right operand (K, N), or a stack of them, of a product that is not exempt, in stored order."""
         fmt = self._head_format(name)
         if fmt is not None:
-            return quantize(w, fmt, axis=0, **self.options)
+            return quantize(w, fmt, axis=-2, **self.options)
         channels, formats = self.outliers.get(name, ()), (self.weight_format, self.outlier_weight_format)
         return repeat_outliers(w, channels, *formats, axis=0, order=self.order, **self.options)
 

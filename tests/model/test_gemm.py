@@ -195,6 +195,34 @@ def test_flush_in_a_block_within_the_window():
         assert bits(gemm(a, w, subnormals=option)).tolist() == [[steps[1].acc]]
 
 
+@pytest.mark.parametrize(("m", "n", "count"), [(3, 5, 4), (150, 120, 9), (700, 200, 2)])
+@pytest.mark.parametrize(("low", "high"), [(100, 150), (40, 90), (0, 254)], ids=str)
+def test_stacks(m, n, count, low, high):
+    """A stack is its products, each by itself; panels hold several of them, one, or less."""
+    rng = np.random.default_rng([m, n, low])
+    x, y = floats(block_words(rng, count * m, 40, low, high)), floats(block_words(rng, count * n, 40, low, high))
+    x[m - 1, 3] = np.nan
+    y[-1, 17] = np.inf
+    x, y = x.reshape(count, m, 40), y.reshape(count, n, 40).swapaxes(1, 2)
+    c = gemm(quantize(x, "mx9"), quantize(y, "mx6", axis=1))
+    assert c.shape == (count, m, n)
+    assert np.isnan(c[0, -1]).all()
+    assert np.isnan(c[-1, :, -1]).all()
+    for i in range(count):
+        assert_same_bits(c[i], gemm(quantize(x[i], "mx9"), quantize(np.ascontiguousarray(y[i]), "mx6", axis=0)))
+
+
+def test_stacks_that_do_not_fit():
+    x = np.ones((2, 3, 16), np.float32)
+    a, w = quantize(x, "mx6"), quantize(np.ones((3, 16, 4), np.float32), "mx6", axis=1)
+    with raises_exactly(ValueError, "a and w must be stacks of the same length, not 2 and 3"):
+        gemm(a, w)
+    with raises_exactly(ValueError, "w must be 3-D and blocked along axis 1, not 3-D along axis 2"):
+        gemm(a, a)
+    with raises_exactly(ValueError, "a must be 2-D and blocked along axis 1, not 3-D along axis 2"):
+        gemm(a, quantize(np.ones((16, 4), np.float32), "mx6", axis=0))
+
+
 def test_overflow_and_nan():
     assert product([HUGE], [2.0]) == 0x7F800000
     assert product([-HUGE], [2.0]) == 0xFF800000
