@@ -24,7 +24,7 @@ import numpy as np
 FREQUENCIES = 256  # width of the sinusoidal timestep embedding
 MAX_PERIOD = 10000.0  # longest period of that embedding, in timesteps
 NORM_EPSILON = 1e-6
-HEAD_PRODUCT = re.compile(r"(?P<layer>.+\.attn)\.(?:qk|av)\.(?P<head>\d+)")  # both operands are activations
+HEAD_PRODUCT = re.compile(r"(?P<layer>.+\.attn)\.(?P<product>qk|av)\.(?P<head>\d+)")  # both operands are activations
 
 GEOMETRIES = {"S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152, 28, 16)}  # hidden, depth, heads
 

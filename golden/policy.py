@@ -28,7 +28,7 @@ OUTLIER_FORMAT = "mx9"
 # Conditioning and the two ends of the network: once an image, or of no size, and outside of the transformer blocks.
 EXEMPT = ("x_embedder.*", "t_embedder.*", "*.adaLN_modulation.*", "final_layer.*")
 
-_FORMATS = ("inlier_format", "weight_format", "outlier_weight_format")
+_FORMATS = ("inlier_format", "weight_format", "outlier_weight_format", "head_v_format")
 _CHOICES = {"rounding": ROUNDINGS, "subnormals": SUBNORMALS, "nonfinite": NONFINITE, "order": ORDERS}
 _INDICES = ("outliers", "heads")
 
@@ -52,7 +52,9 @@ class PrecisionPolicy:
     outliers
         Outlier channels of linear layers, by name; these channels of the activations are MX9.
     heads
-        Heads of attentions (``blocks.N.attn``) whose products have both operands in MX9.
+        Heads of attentions (``blocks.N.attn``) whose products have both operands in MX9, but for V.
+    head_v_format
+        Format of V in these heads.
     order
         Stored order with outliers, ``in-place`` or ``gathered``.
     rounding, subnormals, nonfinite
@@ -74,6 +76,7 @@ class PrecisionPolicy:
     outlier_weight_format: str = "mx6"
     outliers: Mapping[str, tuple[int, ...]] = field(default_factory=_nothing)
     heads: Mapping[str, tuple[int, ...]] = field(default_factory=_nothing)
+    head_v_format: str = OUTLIER_FORMAT
     order: str = "in-place"
     rounding: str = "nearest-even"
     subnormals: str = "flush"
@@ -111,26 +114,59 @@ class PrecisionPolicy:
                 if indices and indices[-1] >= sizes[key]:
                     raise ValueError(f"{name} of {key!r} must be 0 to {sizes[key] - 1}, not {indices[-1]}")
 
+    def segments(self, name: str, k: int) -> tuple[tuple[str, str, int], ...] | None:
+        """Stored order of the product of that name over K channels.
+
+        Returns
+        -------
+        Format of A, format of W and number of K positions of each segment, as `quantize_a` and `quantize_w` make them;
+        None for the exempt.
+
+        Raises
+        ------
+        ValueError
+            K is below 1, or the product has an outlier channel that is none of K.
+        """
+        if check_integer("k", k) < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        if self.is_exempt(name):
+            return None
+        formats, channels = self._head_formats(name), self.outliers.get(name, ())
+        if formats is not None:
+            return ((*formats, k),)
+        if channels and channels[-1] >= k:
+            raise ValueError(f"outliers of {name!r} must be 0 to {k - 1}, not {channels[-1]}")
+        inliers = k if self.order == "in-place" else k - len(channels)
+        segments = (
+            (self.inlier_format, self.weight_format, inliers),
+            (OUTLIER_FORMAT, self.outlier_weight_format, len(channels)),
+        )
+        return tuple(segment for segment in segments if segment[2])
+
     def quantize_a(self, name: str, a: np.ndarray) -> MXTensor:
         """The left operand (M, K), or a stack of them, of a product that is not exempt, in stored order."""
+        formats = self._head_formats(name)
+        if formats is not None:
+            return quantize(a, formats[0], axis=-1, **self.options)
         channels = self.outliers.get(name, ())
-        fmt = self._head_format(name) or self.inlier_format
-        return split_outliers(a, channels, fmt, OUTLIER_FORMAT, axis=-1, order=self.order, **self.options)
+        return split_outliers(a, channels, self.inlier_format, OUTLIER_FORMAT, axis=1, order=self.order, **self.options)
 
     def quantize_w(self, name: str, w: np.ndarray) -> MXTensor:
         """The right operand (K, N), or a stack of them, of a product that is not exempt, in stored order."""
-        fmt = self._head_format(name)
-        if fmt is not None:
-            return quantize(w, fmt, axis=-2, **self.options)
+        formats = self._head_formats(name)
+        if formats is not None:
+            return quantize(w, formats[1], axis=-2, **self.options)
         channels, formats = self.outliers.get(name, ()), (self.weight_format, self.outlier_weight_format)
         return repeat_outliers(w, channels, *formats, axis=0, order=self.order, **self.options)
 
-    def _head_format(self, name: str) -> str | None:
-        """Format of both operands of a head's product; None for a linear layer."""
+    def _head_formats(self, name: str) -> tuple[str, str] | None:
+        """Formats of both operands of a head's product; None for a linear layer."""
         match = HEAD_PRODUCT.fullmatch(name)
         if match is None:
             return None
-        return OUTLIER_FORMAT if int(match["head"]) in self.heads.get(match["layer"], ()) else self.inlier_format
+        if int(match["head"]) not in self.heads.get(match["layer"], ()):
+            return self.inlier_format, self.inlier_format
+        return OUTLIER_FORMAT, OUTLIER_FORMAT if match["product"] == "qk" else self.head_v_format
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, in the order of the fields."""

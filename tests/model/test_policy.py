@@ -77,6 +77,36 @@ def test_heads():
     assert formats(policy.quantize_w(LAYER, w)) == [("mx4", 40)]
 
 
+def test_v_of_wide_heads():
+    """V alone has its own format, and only in the wide heads."""
+    policy = PrecisionPolicy(heads={"blocks.0.attn": (1,)}, inlier_format="mx4", head_v_format="mx6")
+    a, w = operands(4)
+    for name, fmts in ((HEAD, "99"), ("blocks.0.attn.av.1", "96"), ("blocks.0.attn.av.0", "44")):
+        assert formats(policy.quantize_a(name, a)) == [(f"mx{fmts[0]}", 40)]
+        assert formats(policy.quantize_w(name, w)) == [(f"mx{fmts[1]}", 40)]
+        assert policy.segments(name, 40) == ((f"mx{fmts[0]}", f"mx{fmts[1]}", 40),)
+
+
+@pytest.mark.parametrize("order", ["in-place", "gathered"])
+@pytest.mark.parametrize("channels", [(), (3, 17), tuple(range(40))])
+def test_segments_are_the_stored_order(order, channels):
+    policy = PrecisionPolicy(outliers={LAYER: channels}, weight_format="mx4", outlier_weight_format="mx9", order=order)
+    a, w = operands(2)
+    stored = zip(formats(policy.quantize_a(LAYER, a)), formats(policy.quantize_w(LAYER, w)), strict=True)
+    assert policy.segments(LAYER, 40) == tuple((fa, fw, k) for (fa, k), (fw, _) in stored)
+
+
+def test_segments_of_a_wrong_product():
+    policy = PrecisionPolicy(outliers={LAYER: (3, 17)})
+    assert policy.segments("x_embedder.proj", 40) is None
+    with pytest.raises(ValueError, match=f"^outliers of '{LAYER}' must be 0 to 16, not 17$"):
+        policy.segments(LAYER, 17)
+    with pytest.raises(ValueError, match=r"^k must be at least 1, not 0$"):
+        policy.segments(LAYER, 0)
+    with pytest.raises(TypeError, match=r"^k must be an integer, not 4.5$"):
+        policy.segments(LAYER, 4.5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("name", "exempt"),
     [
@@ -202,6 +232,7 @@ def test_policy_is_frozen():
             "rounding must be one of nearest-even, truncate, half-away, not 'up'",
         ),
         ({"order": "sorted"}, ValueError, "order must be one of in-place, gathered, not 'sorted'"),
+        ({"head_v_format": "mx3"}, ValueError, "head_v_format must be one of mx9, mx6, mx4, not 'mx3'"),
         ({"outliers": [1]}, TypeError, "outliers must map names to indices, not [1]"),
         ({"outliers": {"p": "12"}}, TypeError, "outliers of 'p' must be a list of indices, not '12'"),
         ({"outliers": {"p": [1.5]}}, TypeError, "outliers of 'p' must be an integer, not 1.5"),
