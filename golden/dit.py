@@ -2,8 +2,8 @@
 
 The architecture and the state-dict names are those of the reference implementation of DiT (Peebles and Xie, "Scalable
 Diffusion Models with Transformers", ICCV 2023), so that its published checkpoints fit too: patch embedding, adaLN-Zero
-blocks conditioned on timestep and label, final layer. A state dict is a mapping of names to arrays; reading files is
-left to the caller.
+blocks conditioned on timestep and label, final layer. A state dict is a mapping of names to arrays, or to what becomes
+arrays when it is needed; reading files is left to the caller.
 
 Names of the products, in the order of their calls, for block N and head H::
 
@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,16 +29,44 @@ HEAD_PRODUCT = re.compile(r"(?P<layer>.+\.attn)\.(?P<product>qk|av)\.(?P<head>\d
 GEOMETRIES = {"S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152, 28, 16)}  # hidden, depth, heads
 
 
+class Tensor(Protocol):
+    """An array, or what `numpy.asarray` makes one, such as a part of a file that is read only then."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the array."""
+        ...
+
+    def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> np.ndarray:
+        """The array."""
+        ...
+
+
 class Gemm(Protocol):
     """A matrix product that knows what it is used for."""
 
     def __call__(self, name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
         """Multiply ``a`` (M, K) by ``w`` (K, N), both float32, to a new float32 array (M, N).
 
-        Weights of linear layers are the same read-only array in every call. Operands of head products are new ones,
-        and stacks, one product for each of B images: (B, M, K), (B, K, N) and (B, M, N).
+        Weights of linear layers are the same read-only array in every call, which may be kept; those of a model that
+        streams are new and writeable. Operands of head products are new ones, and stacks, one product for each of B
+        images: (B, M, K), (B, K, N) and (B, M, N).
         """
         ...
+
+
+def published_heads(hidden_size: int) -> int:
+    """Attention heads of the published size of that width; ValueError where there is none."""
+    heads = {hidden: heads for hidden, _, heads in GEOMETRIES.values()}
+    if hidden_size not in heads:
+        widths = ", ".join(map(str, heads))
+        raise ValueError(f"heads must be given where the width is none of {widths}, but {hidden_size}")
+    return heads[hidden_size]
 
 
 def matmul(name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
@@ -166,8 +194,10 @@ class DiTConfig:
         return cls(input_size=input_size, patch_size=int(match[2]), hidden_size=hidden, depth=depth, heads=heads)
 
     @classmethod
-    def infer(cls, state: Mapping[str, np.ndarray], *, heads: int) -> "DiTConfig":
-        """Read the geometry off a state dict's shapes; they do not tell the number of heads.
+    def infer(cls, state: Mapping[str, Tensor], *, heads: int | None = None) -> "DiTConfig":
+        """Read the geometry off a state dict's shapes; no array is read.
+
+        They do not tell the number of heads; None is that of the published size of this width.
 
         Raises ValueError where a tensor is missing, has the wrong shape, or belongs to no DiT.
         """
@@ -189,7 +219,7 @@ class DiTConfig:
             in_channels=channels,
             hidden_size=hidden,
             depth=len({key.split(".")[1] for key in state if re.match(r"blocks\.\d+\.", key)}),
-            heads=heads,
+            heads=published_heads(hidden) if heads is None else heads,
             mlp_ratio=max(1, shape("blocks.0.mlp.fc1.weight", 2)[0] // hidden),
             classes=shape("y_embedder.embedding_table.weight", 2)[0] - 1,
             learn_sigma=outputs == 2 * channels,
@@ -197,7 +227,7 @@ class DiTConfig:
         config.check(state)
         return config
 
-    def check(self, state: Mapping[str, np.ndarray]) -> None:
+    def check(self, state: Mapping[str, Tensor]) -> None:
         """Raise ValueError or TypeError for the first tensor that is missing, of wrong shape or dtype, or unknown."""
         shapes = self.state_shapes()
         for name, shape in shapes.items():
@@ -218,37 +248,41 @@ class DiT:
     Parameters
     ----------
     state
-        State dict of float32 or float16 arrays; they are copied as float32.
+        State dict of float32 or float16 tensors; they are copied as float32.
     heads
-        Attention heads; the rest of the geometry is read off the shapes.
+        Attention heads; None for those of the published size of this width. The rest of the geometry is read off the
+        shapes.
+    streaming
+        Whether the weights of a layer are copied from ``state`` each time they are used, and dropped after it, so that
+        the model takes little more memory than its largest layer. Otherwise all are copied now.
 
     Raises
     ------
     TypeError, ValueError
-        As `DiTConfig.infer` does.
+        As `DiTConfig.infer` does, before any tensor is read.
     """
 
-    def __init__(self, state: Mapping[str, np.ndarray], *, heads: int) -> None:
+    def __init__(self, state: Mapping[str, Tensor], *, heads: int | None = None, streaming: bool = False) -> None:
         self.config = DiTConfig.infer(state, heads=heads)
-        self._weights: dict[str, np.ndarray] = {}  # (K, N), read-only
-        self._biases: dict[str, np.ndarray] = {}
-        for name, (k, n) in self.config.linear_layers().items():
-            weight = np.array(state[f"{name}.weight"].reshape(n, k).T, np.float32, order="C")
-            weight.flags.writeable = False
-            self._weights[name] = weight
-            bias = np.array(state[f"{name}.bias"], np.float32)
-            bias.flags.writeable = False
-            self._biases[name] = bias
+        self._layers = self.config.linear_layers()
         self._positions = np.array(state["pos_embed"], np.float32)
         self._labels = np.array(state["y_embedder.embedding_table.weight"], np.float32)
+        self._state = state
+        self._weights: dict[str, np.ndarray] = {}  # (K, N), read-only; none of a model that streams
+        self._biases: dict[str, np.ndarray] = {}
+        if not streaming:
+            for name in self._layers:
+                self._weights[name] = _read_only(self._read_weight(name))
+                self._biases[name] = _read_only(self._read_bias(name))
+            self._state = {}  # all is copied
 
     def weight(self, name: str) -> np.ndarray:
-        """Weights (K, N) of a linear layer, read-only float32."""
-        return self._weights[name]
+        """Weights (K, N) of a linear layer, float32: always the same, read-only, or new ones where the model streams."""
+        return self._weights[name] if name in self._weights else self._read_weight(name)
 
     def bias(self, name: str) -> np.ndarray:
-        """Bias (N,) of a linear layer, read-only float32."""
-        return self._biases[name]
+        """Bias (N,) of a linear layer, float32, likewise."""
+        return self._biases[name] if name in self._biases else self._read_bias(name)
 
     def __call__(self, x: np.ndarray, t: np.ndarray, y: np.ndarray, gemm: Gemm = matmul) -> np.ndarray:
         """Predict the noise.
@@ -296,12 +330,19 @@ class DiT:
         if y.min() < 0 or y.max() > cfg.classes:
             raise ValueError(f"y must be 0 to {cfg.classes}, not {y.tolist()}")
 
+    def _read_weight(self, name: str) -> np.ndarray:
+        k, n = self._layers[name]
+        return np.array(np.asarray(self._state[f"{name}.weight"]).reshape(n, k).T, np.float32, order="C")
+
+    def _read_bias(self, name: str) -> np.ndarray:
+        return np.array(self._state[f"{name}.bias"], np.float32)
+
     def _linear(self, name: str, x: np.ndarray, gemm: Gemm) -> np.ndarray:
         """Product with the layer's weights plus its bias, over the last axis; all tokens in one product."""
-        weight = self._weights[name]
-        y = gemm(name, np.ascontiguousarray(x.reshape(-1, weight.shape[0])), weight)
-        y += self._biases[name]
-        return y.reshape(*x.shape[:-1], weight.shape[1])
+        k, n = self._layers[name]
+        y = gemm(name, np.ascontiguousarray(x.reshape(-1, k)), self.weight(name))
+        y += self.bias(name)
+        return y.reshape(*x.shape[:-1], n)
 
     def _embed_timestep(self, t: np.ndarray, gemm: Gemm) -> np.ndarray:
         """Timesteps (B,) to vectors (B, D): cosines, then sines, of geometric frequencies, through an MLP."""
@@ -346,6 +387,12 @@ class DiT:
             weights = _softmax(gemm(f"{name}.qk.{head}", q[head], k[head].swapaxes(1, 2)))
             y[:, :, head] = gemm(f"{name}.av.{head}", weights, v[head])
         return self._linear(f"{name}.proj", y.reshape(x.shape), gemm)
+
+
+def _read_only(x: np.ndarray) -> np.ndarray:
+    """The same array, to be written no more."""
+    x.flags.writeable = False
+    return x
 
 
 def _silu(x: np.ndarray) -> np.ndarray:

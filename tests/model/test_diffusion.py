@@ -15,15 +15,16 @@ SCHEDULE = Schedule(name="linear", steps=100)
 class Fake(DiT):
     """A model of the tiny geometry that answers with a function of (x, t, y), in the noise's channels."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, variance=lambda x, t, y: np.nan):
         self.config = CONFIG
         self.answer = answer
+        self.variance = variance
         self.calls = []
 
     def __call__(self, x, t, y, gemm=matmul):
         self.calls.append((x.shape, t.tolist(), y.tolist()))
         eps = np.broadcast_to(self.answer(x, t, y), x.shape).astype(np.float32)
-        return np.concatenate([eps, np.full_like(eps, np.nan)], axis=1)  # the variance, which is not used
+        return np.concatenate([eps, np.broadcast_to(self.variance(x, t, y), x.shape).astype(np.float32)], axis=1)
 
 
 def start(labels, seed):
@@ -100,6 +101,75 @@ def test_guidance_weighs_label_against_null():
     assert np.array_equal(guided, plain)
 
 
+def ddpm_step(x, eps, v, z, t, before, alpha_bar):
+    """A step of DDPM in float64, from its betas: the mean of the posterior, and a variance between its bounds."""
+    now, earlier = alpha_bar[t], 1.0 if before is None else alpha_bar[before]
+    beta = 1 - now / earlier
+    clean = (x - (1 - now) ** 0.5 * eps) / now**0.5
+    mean = earlier**0.5 * beta / (1 - now) * clean + (now / earlier) ** 0.5 * (1 - earlier) / (1 - now) * x
+    if before is None:
+        return mean
+    small = beta * (1 - earlier) / (1 - now)
+    return mean + np.exp((v + 1) / 2 * np.log(beta) + (1 - v) / 2 * np.log(small)) ** 0.5 * z
+
+
+@pytest.mark.parametrize(("name", "steps"), [("linear", 50), ("linear", 7), ("cosine", 10)])
+def test_learned_variance(name, steps):
+    """All steps, with a v that differs from value to value and from step to step; some steps are skipped."""
+    schedule = Schedule(name=name, steps=50)
+
+    def variance(x, t, y):
+        return np.sin(np.arange(x.size).reshape(x.shape) + t[0]).astype(np.float32)
+
+    labels = [0, 1]
+    model = Fake(lambda x, t, y: x / 2, variance)
+    options = {"steps": steps, "eta": 1, "variance": "learned", "guidance": 1, "clip": None, "seed": 6}
+    images = list(denoise(model, schedule, labels, **options))
+    noise = [np.random.default_rng([6, i]) for i in range(2)]
+    x, *draws = (
+        np.stack([g.standard_normal((2, 4, 4), np.float32) for g in noise]).astype(np.float64) for _ in range(steps)
+    )
+    times = [*schedule.timesteps(steps), None]
+    for i, found in enumerate(images):
+        v = variance(x, [times[i]], None).astype(np.float64)
+        x = ddpm_step(x, x / 2, v, draws[i] if i + 1 < steps else 0, times[i], times[i + 1], schedule.alpha_bar())
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, x, rtol=1e-3, atol=1e-5 * np.abs(x).max())
+
+
+def test_learned_variance_has_the_small_one_as_its_lower_bound():
+    options = {"steps": 5, "eta": 1, "seed": 2}
+    small = sample(Fake(lambda x, t, y: x / 2), SCHEDULE, [0], **options)
+    lowest = sample(Fake(lambda x, t, y: x / 2, lambda x, t, y: -1), SCHEDULE, [0], variance="learned", **options)
+    highest = sample(Fake(lambda x, t, y: x / 2, lambda x, t, y: 1), SCHEDULE, [0], variance="learned", **options)
+    np.testing.assert_allclose(lowest, small, rtol=1e-5, atol=1e-6)
+    assert np.abs(highest - small).max() > 0.01
+
+
+def test_guided_channels():
+    """Channel 0 is guided, channel 1 and the variance are those of the label: by hand, in one step of DDPM."""
+
+    def answer(x, t, y):
+        return np.where(y == 3, 0.25, 0.5).reshape(-1, 1, 1, 1)
+
+    def variance(x, t, y):
+        return np.where(y == 3, np.nan, 0.5).reshape(-1, 1, 1, 1)
+
+    options = {"steps": 4, "guidance": 3, "guided_channels": 1, "clip": None, "eta": 1, "variance": "learned"}
+    found = next(denoise(Fake(answer, variance), SCHEDULE, [1], **options))
+    g = np.random.default_rng([0, 0])
+    x, z = (g.standard_normal((2, 4, 4), np.float32).astype(np.float64) for _ in range(2))
+    eps = np.array([0.25 + 3 * 0.25, 0.5]).reshape(2, 1, 1)
+    np.testing.assert_allclose(found[0], ddpm_step(x, eps, 0.5, z, 99, 66, SCHEDULE.alpha_bar()), rtol=1e-5, atol=1e-5)
+
+
+def test_all_channels_are_guided_by_default():
+    models = [Fake(lambda x, t, y: y.reshape(-1, 1, 1, 1)) for _ in range(2)]
+    options = {"steps": 3, "guidance": 2}
+    default = sample(models[0], SCHEDULE, [1], **options)
+    assert np.array_equal(default, sample(models[1], SCHEDULE, [1], guided_channels=2, **options))
+
+
 def test_without_guidance_the_null_class_is_not_evaluated():
     model = Fake(lambda x, t, y: 0)
     sample(model, SCHEDULE, [1, 2], steps=2, guidance=1)
@@ -148,6 +218,10 @@ def test_bad_schedule(change, error, text):
         ({"steps": 101}, "count must be 2 to 100, not 101"),
         ({"eta": 1.5}, "eta must be 0 to 1, not 1.5"),
         ({"labels": [4]}, "y must be 0 to 3, not [4, 3]"),
+        ({"variance": "large"}, "variance must be one of small, learned, not 'large'"),
+        ({"variance": "learned"}, "eta must be 1 for a learned variance, not 0.0"),
+        ({"guided_channels": 0}, "guided_channels must be 1 to 2, not 0"),
+        ({"guided_channels": 3}, "guided_channels must be 1 to 2, not 3"),
     ],
 )
 def test_bad_arguments(change, text):
@@ -159,3 +233,12 @@ def test_bad_arguments(change, text):
 def test_label_must_be_an_integer():
     with pytest.raises(TypeError, match=r"^labels must be an integer, not 1\.5$"):
         sample(DiT(tiny_state(), heads=2), SCHEDULE, [0, 1.5])  # type: ignore[list-item]
+
+
+def test_variance_that_no_model_learned():
+    state = tiny_state()
+    state["final_layer.linear.weight"] = state["final_layer.linear.weight"][:8]
+    state["final_layer.linear.bias"] = state["final_layer.linear.bias"][:8]
+    text = "variance must be 'small' for a model that does not learn sigma, not 'learned'"
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        sample(DiT(state, heads=2), SCHEDULE, [0], eta=1, variance="learned")
