@@ -1,8 +1,9 @@
 """Sampling from a DiT: noise schedules and the DDIM/DDPM sampler with classifier-free guidance.
 
 Sources: Ho et al., "Denoising Diffusion Probabilistic Models" (2020); Nichol and Dhariwal, "Improved Denoising
-Diffusion Probabilistic Models" (2021) for the cosine schedule and the learned variance (equation 15); Song et al., "Denoising Diffusion Implicit Models"
-(2021), equations 12 and 16; Ho and Salimans, "Classifier-Free Diffusion Guidance" (2022).
+Diffusion Probabilistic Models" (2021) for the cosine schedule and the learned variance (equation 15); Song et al.,
+"Denoising Diffusion Implicit Models" (2021), equations 12 and 16; Ho and Salimans, "Classifier-Free Diffusion Guidance"
+(2022).
 """
 
 from collections.abc import Iterator, Sequence

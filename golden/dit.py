@@ -277,7 +277,7 @@ class DiT:
             self._state = {}  # all is copied
 
     def weight(self, name: str) -> np.ndarray:
-        """Weights (K, N) of a linear layer, float32: always the same, read-only, or new ones where the model streams."""
+        """Weights (K, N) of a linear layer, float32; read-only and always the same, or new where the model streams."""
         return self._weights[name] if name in self._weights else self._read_weight(name)
 
     def bias(self, name: str) -> np.ndarray:

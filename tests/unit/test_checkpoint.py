@@ -9,8 +9,7 @@ import pytest
 from safetensors.numpy import save
 
 from golden.diffusion import Schedule
-from mixdit_hw import checkpoint
-from mixdit_hw.checkpoint import load_dit, read_checkpoint
+from mixdit_hw.checkpoint import load_dit, read_checkpoint, reading
 from mixdit_hw.errors import InputError
 from tests.support.tiny_dit import CONFIG, tiny_state
 
@@ -61,23 +60,23 @@ def tensor(**changes):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", "must be a safetensors file: "),
-        (b"\x08\0\0", "must be a safetensors file: "),
-        (file_bytes("not JSON"), "must be a safetensors file: "),
-        (file_bytes("[]"), "must be a safetensors file: "),
-        (file_bytes(tensor(), b"1234567"), "must be a safetensors file: "),
-        (file_bytes(tensor(), b"123456789"), "must be a safetensors file: "),
-        (file_bytes(tensor(shape=[3]), b"12345678"), "must be a safetensors file: "),
-        (file_bytes(tensor(shape=[-2]), b"12345678"), "must be a safetensors file: "),
-        (file_bytes(tensor(data_offsets=[8, 0]), b"12345678"), "must be a safetensors file: "),
-        (file_bytes(tensor(dtype="F31"), b"12345678"), "must be a safetensors file: "),
-        (file_bytes(tensor(shape=[1 << 40, 1 << 40]), b"12345678"), "must be a safetensors file: "),
+        (b"", "must be a safetensors file or a zip of PyTorch: "),
+        (b"\x08\0\0", "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes("not JSON"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes("[]"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes(tensor(), b"1234567"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes(tensor(), b"123456789"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes(tensor(shape=[3]), b"12345678"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes(tensor(shape=[-2]), b"12345678"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes(tensor(data_offsets=[8, 0]), b"12345678"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes(tensor(dtype="F31"), b"12345678"), "must be a safetensors file or a zip of PyTorch: "),
+        (file_bytes(tensor(shape=[1 << 40, 1 << 40]), b"12345678"), "must be a safetensors file or a zip of PyTorch: "),
         (
             (1 << 62).to_bytes(8, "little"),
             "must have a header of at most 1048576 bytes, not 4611686018427387904",
         ),
-        (save({"x": np.zeros(2)}), ": 'x' must be F16 or F32, not F64"),
-        (save({"x": np.zeros(2, np.int8)}), ": 'x' must be F16 or F32, not I8"),
+        (save({"x": np.zeros(2)}), ": 'x' must be F16, BF16 or F32, not F64"),
+        (save({"x": np.zeros(2, np.int8)}), ": 'x' must be F16, BF16 or F32, not I8"),
         (
             save({"x": np.zeros((2, 0), np.float32)}),
             ": 'x' must have no empty axis, not the shape (2, 0)",
@@ -109,7 +108,7 @@ def test_not_a_regular_file(tmp_path):
 
 
 def test_large_file(write, monkeypatch):
-    monkeypatch.setattr(checkpoint, "FILE_LIMIT", 100)
+    monkeypatch.setattr(reading, "FILE_LIMIT", 100)
     path = write(bytes(101))
     with pytest.raises(InputError, match=r"must have at most 100 bytes, not 101$"):
         read_checkpoint(path)
