@@ -42,8 +42,8 @@ class Tensor(Protocol):
         """Of the array."""
         ...
 
-    def __array__(self, dtype: Any = None, *, copy: bool | None = None) -> np.ndarray:
-        """The array."""
+    def __array__(self) -> np.ndarray:
+        """The array; takes the arguments that `numpy.asarray` gives, too."""
         ...
 
 

@@ -243,7 +243,8 @@ def calibrate(peaks: Peaks, amount: int | str, heads: int | str = 0, **settings:
 class MXGemm:
     """A `Gemm` that multiplies as the hardware does, bit for bit, under a policy.
 
-    Read-only right operands, which a DiT's weights are, are converted once; the same object serves one model.
+    Read-only right operands, which a DiT's weights are unless it streams, are converted once and kept; the same object
+    serves one model.
     """
 
     def __init__(self, policy: PrecisionPolicy) -> None:

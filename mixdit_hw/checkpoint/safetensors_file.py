@@ -33,7 +33,8 @@ def open_safetensors(path: Path) -> Checkpoint:
         stamp = _stamp(file.fileno())
         header = int.from_bytes(file.read(8), "little")
     if header > HEADER_LIMIT:
-        raise InputError(f"{path} must have a header of at most {HEADER_LIMIT} bytes, not {header}")
+        wanted = f"a safetensors file, whose header has at most {HEADER_LIMIT} bytes, or a zip of PyTorch"
+        raise InputError(f"{path} must be {wanted}")
     try:
         with safe_open(path, framework="numpy") as file:
             slices = [(name, file.get_slice(name)) for name in file.offset_keys()]
