@@ -8,6 +8,7 @@ else. Sizes are checked before it is called. The data are mapped into memory, wh
 # pyright: reportMissingImports=false
 
 import argparse
+import contextlib
 import re
 import struct
 import warnings
@@ -40,13 +41,7 @@ def open_torch(path: Path) -> Checkpoint:
     """
     size = _check_archive(path)
     torch = _import_torch(path)
-    try:
-        # The options of a training are such a namespace, which does nothing but hold values.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # of any kind
-        raise InputError(f"{path} must be a state dict saved by PyTorch: {_reason(error)}") from None
+    state = _load(torch, path)
     if not isinstance(state, dict):
         raise InputError(f"{path} must be a state dict, not {type(state).__name__}")
     part = next((part for part in PARTS if isinstance(state.get(part), dict)), None)
@@ -65,6 +60,22 @@ def _import_torch(path: Path) -> Any:
         wanted = ".".join(map(str, OLDEST))
         raise InputError(f"{path} needs PyTorch {wanted} or later to be read safely, not {torch.__version__}")
     return torch
+
+
+def _load(torch: Any, path: Path) -> Any:
+    """What the file holds, its tensors mapped into memory."""
+    with contextlib.ExitStack() as stack:
+        # PyTorch takes a path of this ending for another kind of file, and maps only what it has a path of.
+        mapped = path.suffix != ".safetensors"
+        source = path if mapped else stack.enter_context(open_input(path))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        # The options of a training are such a namespace, which does nothing but hold values.
+        stack.enter_context(torch.serialization.safe_globals([argparse.Namespace]))
+        try:
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+        except Exception as error:  # of any kind
+            raise InputError(f"{path} must be a state dict saved by PyTorch: {_reason(error)}") from None
 
 
 def _check_archive(path: Path) -> int:
