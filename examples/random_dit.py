@@ -52,11 +52,8 @@ def encode(values: np.ndarray, dtype: str) -> bytes:
     return values.astype("<f2" if dtype == "F16" else "<f4").tobytes()
 
 
-def write_safetensors(
-    file: IO[bytes], config: DiTConfig, dtype: str, seed: int, tell: Callable[[float, float], None] | None
-) -> dict[str, int]:
-    """Write a checkpoint of that geometry; where the data of each tensor begin."""
-    shapes = config.state_shapes()
+def write_header(file: IO[bytes], shapes: dict[str, tuple[int, ...]], dtype: str) -> tuple[dict[str, int], int]:
+    """Write the header of a safetensors file; where the data of each tensor begin, and where the last ones end."""
     header, offset = {}, 0
     for name, shape in shapes.items():
         end = offset + math.prod(shape) * BYTES[dtype]
@@ -65,11 +62,21 @@ def write_safetensors(
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
+    start = 8 + len(text)
+    return {name: start + header[name]["data_offsets"][0] for name in shapes}, start + offset
+
+
+def write_safetensors(
+    file: IO[bytes], config: DiTConfig, dtype: str, seed: int, tell: Callable[[float, float], None] | None
+) -> dict[str, int]:
+    """Write a checkpoint of that geometry; where the data of each tensor begin."""
+    shapes = config.state_shapes()
+    offsets, end = write_header(file, shapes, dtype)
     for name, shape in shapes.items():
         file.write(encode(draw(name, shape, seed), dtype))
         if tell is not None:
-            tell(header[name]["data_offsets"][1] >> 20, offset >> 20)
-    return {name: 8 + len(text) + header[name]["data_offsets"][0] for name in shapes}
+            tell(file.tell() >> 20, end >> 20)
+    return offsets
 
 
 def write_torch(

@@ -357,3 +357,26 @@ def test_file_of_pytorch_without_it(write, monkeypatch):
     text = "is a file of PyTorch, which is not installed: install PyTorch (pip install torch), or convert the file to"
     with pytest.raises(InputError, match=f"^{re.escape(f'{path} {text} safetensors')}$"):
         load_dit(path)
+
+
+def test_damaged_files(write):
+    """Cut anywhere or with bytes changed, a file is read or refused in one line: nothing else is raised."""
+    good = save(tiny_state(2), METADATA)
+    header = int.from_bytes(good[:8], "little")
+    g = np.random.default_rng(9)
+    damaged = [good[:end] for end in g.integers(0, len(good), 60)]
+    for end in (8, 8 + header, len(good)):
+        for _ in range(200):
+            data = bytearray(good)
+            for at in g.integers(0, end, g.integers(1, 4)):
+                data[at] = g.integers(0, 256)
+            damaged.append(bytes(data))
+    texts, path = [], write(good)
+    for data in damaged:
+        path.write_bytes(data)
+        try:
+            load_dit(path)
+        except InputError as error:
+            texts.append(str(error))
+    assert len(texts) > 400
+    assert all(text.startswith(str(path)) and "\n" not in text for text in texts)
