@@ -4,8 +4,8 @@
     python benchmarks/large_dit.py build/xl.safetensors
 
 The step evaluates each image with its label and with the null class. Matrix products have the MX format given, in the
-transformer blocks, with NumPy on one thread. Memory is the most that the process had resident, in Linux alone; what
-PyTorch maps of a .pt file counts too.
+transformer blocks, with NumPy on one thread. Times are those of this process's CPU. Memory is the most that the process
+had resident, in Linux alone; what PyTorch maps of a .pt file counts too.
 """
 
 # ruff: noqa: E402 (the environment is set before NumPy is imported)
@@ -67,21 +67,21 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=1, help="images to sample (default %(default)s)")
     parser.add_argument("--resident", action="store_true", help="keep the weights in memory")
     args = parser.parse_args()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         checkpoint = open_checkpoint(args.file)
         model, schedule = load_dit(checkpoint, streaming=not args.resident)
-        loaded = time.perf_counter()
-        policy = (
-            None if args.format == "float32" else PrecisionPolicy(inlier_format=args.format, weight_format=args.format)
-        )
+        loaded = time.process_time()
+        product: Gemm = matmul
+        if args.format != "float32":
+            product = MXGemm(PrecisionPolicy(inlier_format=args.format, weight_format=args.format))
+        options = {"guidance": GUIDANCE, "guided_channels": min(3, model.config.in_channels), "clip": None}
         labels = [i % model.config.classes for i in range(args.images)]
         with progress.bar("layers") as tell:
-            gemm = with_progress(model, matmul if policy is None else MXGemm(policy), tell)
-            images = next(denoise(model, schedule, labels, guidance=GUIDANCE, guided_channels=3, clip=None, gemm=gemm))
+            images = next(denoise(model, schedule, labels, gemm=with_progress(model, product, tell), **options))
     except (MixditError, ValueError) as error:
         parser.error(str(error))
-    done = time.perf_counter()
+    done = time.process_time()
     cfg, peak = model.config, peak_memory()
     source = "all of the file" if checkpoint.part is None else f"{checkpoint.part!r} of the file"
     print(f"{source}: {cfg.depth} blocks of width {cfg.hidden_size}, {cfg.heads} heads, {cfg.tokens} tokens an image")

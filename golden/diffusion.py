@@ -157,9 +157,7 @@ def sample(model: DiT, schedule: Schedule, labels: Sequence[int], **options: Any
     return images
 
 
-def _predict(
-    model: DiT, x: np.ndarray, t: int, y: np.ndarray, guidance: float, guided: int, gemm: Gemm
-) -> np.ndarray:
+def _predict(model: DiT, x: np.ndarray, t: int, y: np.ndarray, guidance: float, guided: int, gemm: Gemm) -> np.ndarray:
     """The model's output for images (B, C, S, S), of which the first channels are guided."""
     if guidance == 1:
         return model(x, np.full(len(x), t), y, gemm)

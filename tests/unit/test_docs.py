@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import golden
+from examples import random_dit
 from golden.formats import get_format
 from mixdit_hw.cli import run
 from mixdit_hw.emit import UNITS
@@ -201,3 +203,19 @@ def test_snippet_that_reads_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run(["quantize", "X.npy", "-o", "X.npz", "--format", "mx6"]) == 0
     found = run_snippet(ROOT / "docs" / "numerics.md")["x"]
     assert np.array_equal(found, golden.quantize(x, "mx6").dequantize())
+
+
+def test_snippet_of_the_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command's file, read and sampled from as the text says."""
+    monkeypatch.chdir(tmp_path)
+    path = ROOT / "docs" / "checkpoints.md"
+    command = re.search(r"^    python examples/(random_dit\.py .*?)  +#", path.read_text(), re.M)
+    assert command is not None
+    monkeypatch.setattr(sys, "argv", command[1].split())
+    assert random_dit.main() == 0
+    latents = run_snippet(path)["latents"]
+    assert capsys.readouterr().out.endswith("None 32 (1, 1, 384)\n")
+    assert latents.shape == (2, 4, 8, 8)
+    assert np.isfinite(latents).all()
