@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -100,5 +101,50 @@ def channel_peaks(peaks: np.ndarray, outliers: Sequence[int]) -> str:
         axis.set_xlabel("input channel (red: in MX9)")
         axis.set_ylabel("largest magnitude")
         axis.margins(x=0.01)
+        axis.spines[["top", "right"]].set_visible(False)
+        return _svg(figure)
+
+
+def cost_points(points: Sequence[Mapping[str, Any]], *, xlabel: str, ylabel: str) -> str:
+    """Named points with margins, the error in a logarithmic scale; those without a cost stand in a column of their own.
+
+    A point has ``name``, ``x`` (or None), ``y``, ``margin`` and ``colour``.
+    """
+    with _style():
+        figure = Figure(figsize=(8, 4.2))
+        placed, apart = [p for p in points if p["x"] is not None], [p for p in points if p["x"] is None]
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1.3))
+        for axis, group in ((left, placed), (right, apart)):
+            for i, p in enumerate(group):
+                x = p["x"] if axis is left else 0
+                low = min(p["margin"], 0.9 * p["y"])  # a logarithm has no zero
+                axis.errorbar(x, p["y"], yerr=[[low], [p["margin"]]], fmt="o", ms=4, lw=1, capsize=2, color=p["colour"])
+                axis.annotate(
+                    p["name"], (x, p["y"]), xytext=(6, 4 if i % 2 else -9), textcoords="offset points", fontsize=8
+                )
+            axis.spines[["top", "right"]].set_visible(False)
+        left.set_yscale("log")
+        left.set_xlabel(xlabel)
+        left.set_ylabel(ylabel)
+        left.margins(x=0.12)
+        right.set_xlim(-0.3, 1.5)
+        right.set_xticks([])
+        right.set_xlabel("formats of others")
+        return _svg(figure)
+
+
+def dot_rows(rows: Mapping[str, Sequence[float]], *, xlabel: str) -> str:
+    """A row of dots for each name, and a bar at their median; infinite values are left out."""
+    with _style():
+        figure = Figure(figsize=(7, 0.8 + 0.24 * len(rows)))
+        axis = figure.subplots()
+        for i, values in enumerate(rows.values()):
+            finite = [v for v in values if np.isfinite(v)]
+            axis.plot(finite, [i] * len(finite), "o", ms=3, alpha=0.5, color=COLOURS["mx6"], mew=0)
+            if finite:
+                axis.plot(float(np.median(finite)), i, "|", ms=12, mew=2, color="#cc3311")
+        axis.set_yticks(np.arange(len(rows)), list(rows))
+        axis.invert_yaxis()
+        axis.set_xlabel(xlabel)
         axis.spines[["top", "right"]].set_visible(False)
         return _svg(figure)

@@ -1,0 +1,210 @@
+"""``mixdit quality``: what precisions do to a diffusion transformer's images, and what they cost."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import options, progress
+from ..checkpoint import DIGITS, load_dit
+from ..errors import CheckError, InputError
+from ..files import check_outputs, read_text, write_text
+from ..params import Params
+
+REPORT, RESULTS, TABLE = "report.html", "quality.json", "quality.md"
+_FORMAT = "mixdit-quality-results/1"
+_POLICY_BYTES = 1 << 24
+_CALIBRATION = "calibrate"
+
+
+def _fractions(value: str) -> list[str]:
+    amounts = [part.strip() for part in value.split(",") if part.strip()]
+    for amount in amounts:
+        if not amount.endswith("%"):
+            raise ValueError(f"must be percentages such as 1%,5%, not {value!r}")
+        options.Amount().convert(amount, None, None)
+    return list(dict.fromkeys(amounts))
+
+
+def _targets(value: str) -> list[float]:
+    found = []
+    for part in value.split(","):
+        if part.strip():
+            number = float(part)
+            if not 0 <= number <= 100:
+                raise ValueError(f"must be numbers of dB from 0 to 100, not {value!r}")
+            found.append(number)
+    return list(dict.fromkeys(found))
+
+
+class _List(click.ParamType):
+    """Values with commas between them; an empty text for none."""
+
+    def __init__(self, name: str, parse: Any) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The values."""
+        if isinstance(value, list):
+            return value
+        try:
+            return self._parse(value)
+        except (ValueError, click.BadParameter) as e:
+            self.fail(str(e), param, ctx)
+
+
+@contextmanager
+def _step(name: str) -> Iterator[Any]:
+    with progress.bar(name) as tell:
+        yield tell
+
+
+@click.command("quality")
+@click.option(
+    "--samples", type=click.IntRange(20, 1_000_000), default=200, show_default=True, help="Of each precision."
+)
+@click.option(
+    "--checkpoint",
+    type=options.INPUT,
+    metavar="FILE",
+    help="A DiT with its noise schedule.  [default: the example of handwritten digits]",
+)
+@click.option("--steps", type=click.IntRange(2, 1000), default=16, show_default=True, help="Steps of the sampler.")
+@click.option("--guidance", type=click.FloatRange(0, 100), default=2.0, show_default=True, help="Classifier-free.")
+@click.option("--eta", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="0 is DDIM, 1 is DDPM.")
+@click.option("--seed", type=click.IntRange(0, 1 << 19), default=0, show_default=True, help="Of the first noise.")
+@click.option(
+    "--fractions",
+    type=_List("P%,...", _fractions),
+    default="1%,5%,10%,25%,50%",
+    show_default=True,
+    help="Shares of channels and heads in MX9, a policy for each; '' for none.",
+)
+@click.option(
+    "--targets",
+    type=_List("DB,...", _targets),
+    default="32,36,40",
+    show_default=True,
+    help="Least SQNR of every product, a policy with the fewest outliers for each; '' for none.",
+)
+@click.option("--policy", "policies", type=options.INPUT, multiple=True, metavar="FILE", help="Another one, as JSON.")
+@click.option(
+    "--only",
+    metavar="NAME,...",
+    help="Leave out all others, but for float32 and mx4; may name mxfp8-e5m2 and mxfp6-e3m2, too.",
+)
+@options.design_options
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes that sample.  [default: as many as there are cores]"
+)
+@click.option("-o", "--output", type=options.OUTPUT, default="build/quality", show_default=True, metavar="DIR")
+@click.pass_obj
+def command(
+    command_line: str,
+    samples: int,
+    checkpoint: Path | None,
+    steps: int,
+    guidance: float,
+    eta: float,
+    seed: int,
+    fractions: list[str],
+    targets: list[float],
+    policies: tuple[Path, ...],
+    only: str | None,
+    params: Params,
+    design_name: str,
+    workers: int | None,
+    output: Path,
+) -> None:
+    """Sample images in float32 and in many precisions, from the same noise, and tell which can be told from float32.
+
+    Writes DIR/report.html, quality.json, quality.md and the policies. Samples are kept in DIR/samples: the same command
+    goes on where it was stopped, and makes no sample twice. docs/quality.md explains the method.
+    """
+    from ..quality import run
+    from ..quality.candidates import calibrated_candidates, fixed_candidates
+    from ..quality.features import Classifier
+    from ..quality.summary import summarise
+    from ..report.quality import quality_lines, quality_markdown
+    from ..report.quality_page import write_quality_page
+
+    path = DIGITS if checkpoint is None else checkpoint
+    model, schedule = load_dit(path)
+    run.check_folder(output)
+    check_outputs(output, (REPORT, RESULTS, TABLE))
+    check_outputs(output / "samples", ())
+    check_outputs(output / "policies", ())
+    classifier = Classifier() if checkpoint is None else None
+    sampling = run.Sampling(checkpoint=path, samples=samples, steps=steps, guidance=guidance, eta=eta, seed=seed)
+    with _step(_CALIBRATION) as tell:
+        given = [_read_policy(file, model.config) for file in policies]
+        calibrated = calibrated_candidates(
+            model, schedule, fractions=fractions, targets=targets, options=sampling.options, advance=tell
+        )
+    candidates = _chosen([*fixed_candidates(), *calibrated, *given], only)
+    for candidate in candidates:
+        if candidate.policy is not None:
+            write_text(output / "policies" / f"{candidate.name}.json", candidate.policy.to_json())
+
+    store = run.Store(output / "samples", sampling)
+    tasks = list(store.tasks(candidates, reference=classifier is None))
+    with _step("sample") as tell:
+        made = run.run_tasks(tasks, path, workers=workers or os.cpu_count() or 1, advance=tell)
+    click.echo(f"{'sampled':<12}{made} of {len(tasks)} pieces, {len(tasks) - made} were there")
+    with _step("compare") as tell:
+        summary = summarise(candidates, store, sampling, model.config, params, classifier, advance=tell)
+    content = {
+        "format": _FORMAT,
+        "command": command_line,
+        "checkpoint": {"file": path.name, "sha256": sampling.checkpoint_digest},
+        "schedule": {"name": schedule.name, "steps": schedule.steps},
+        "sampling": {"samples": samples, "seed": seed, **sampling.options},
+        "design": {"name": design_name, **params.to_dict()},
+        **summary,
+    }
+    write_text(output / RESULTS, json.dumps(content, indent=2, allow_nan=False) + "\n")
+    write_text(output / TABLE, quality_markdown(content))
+    strips = {c.name: store.images(c)[: run.STRIP] for c in candidates}
+    write_quality_page(output / REPORT, content, strips)
+    click.echo("")
+    for line in quality_lines(content):
+        click.echo(line)
+    click.echo(f"{'wrote':<12}{output / REPORT}")
+    if all(
+        entry.get("verdict") != "told apart" for entry in content["candidates"] if entry["name"] == content["control"]
+    ):
+        raise CheckError(f"{content['control']} could not be told from float32: too few samples for any verdict")
+
+
+def _read_policy(path: Path, config: Any) -> Any:
+    from golden.policy import PrecisionPolicy
+
+    from ..quality.candidates import Candidate
+
+    try:
+        policy = PrecisionPolicy.from_json(read_text(path, _POLICY_BYTES))
+        policy.check(config)
+    except (ValueError, TypeError) as e:
+        raise InputError(f"{path}: {e}") from None
+    return Candidate(name=path.stem, about=f"the policy of {path.name}", policy=policy)
+
+
+def _chosen(candidates: list[Any], only: str | None) -> list[Any]:
+    from ..quality.candidates import BASE, CONTROL, EXTRA, renamed
+
+    named: list[Any] = []
+    for candidate in candidates:
+        named.append(renamed(candidate, [c.name for c in named]))
+    if only is None:
+        return [c for c in named if c.name not in EXTRA]
+    wanted = [part.strip() for part in only.split(",") if part.strip()]
+    known = [c.name for c in named]
+    for name in wanted:
+        if name not in known:
+            raise click.UsageError(f"--only must name some of {', '.join(known)}, not {name!r}")
+    return [c for c in named if c.name in (BASE, CONTROL, *wanted)]

@@ -1,0 +1,65 @@
+"""The page of ``mixdit quality``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import page, plots
+from .quality import conclusion, notes, rows
+
+_COLOURS = {"told apart": "#cc3311", "not told apart": "#228833", "undecided": "#888888"}
+
+
+def write_quality_page(path: Path, content: Mapping[str, Any], strips: Mapping[str, np.ndarray]) -> None:
+    """Write one HTML file.
+
+    Parameters
+    ----------
+    path
+        Where to write it.
+    content
+        As ``quality.json`` has it.
+    strips
+        A few images of each candidate, (B, C, S, S) in [-1, 1], by name; of more channels the first is drawn.
+    """
+    entries = {entry["name"]: entry for entry in content["candidates"]}
+    others = [entry for entry in entries.values() if "verdict" in entry]
+    points = [
+        {
+            "name": entry["name"],
+            "x": entry["cycles"],
+            "y": entry["from_float32"]["value"],
+            "margin": entry["from_float32"]["margin"],
+            "colour": _COLOURS[entry["verdict"]],
+        }
+        for entry in others
+    ]
+    ordered = [row[0] for row in rows(content)[1:]]
+    page.write_page(
+        path,
+        "quality.html.j2",
+        content=content,
+        table=rows(content),
+        verdict_column=rows(content)[0].index("verdict"),
+        notes=notes(content),
+        conclusion=conclusion(content),
+        colours=_COLOURS,
+        cost_plot=page.markup(
+            plots.cost_points(
+                points, xlabel="cycles of a denoising step", ylabel="Fréchet distance from float32's images"
+            )
+        ),
+        strips=page.markup(plots.image_grid({name: strips[name][:, :1] for name in ordered})),
+        layer_plot=page.markup(
+            plots.dot_rows(
+                {
+                    entry["name"]: [figure["value"] for figure in entry["layers"].values()]
+                    for entry in (entries[name] for name in ordered)
+                    if entry.get("layers")
+                },
+                xlabel="SQNR of each product, dB",
+            )
+        ),
+    )
