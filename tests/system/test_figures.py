@@ -113,6 +113,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         "performance": json.loads(capsys.readouterr().out),
         "design": {"figures": {"emit 16x16": emission, "emit 64x64": emission, "small, x": run}, "tools": {}},
         "golden": {"figures": speed, "limits": golden_speed.LIMITS, "versions": {"python": "3.11", "machine": "m"}},
+        "sampling": {"ratios": {"mx6": 2.5, "mixed": 3.25}, "limit": 4.0, "missed": [], "versions": {}},
     }
     folder = tmp_path / figures.RESULTS
     folder.mkdir(parents=True)
@@ -134,6 +135,7 @@ def test_table(results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         "the same, MX9 alone: logic",
     ]
     assert errors.startswith("3 of ")
+    assert "bit-exact, one thread | mx6 2.5, mixed 3.2 times float32 NumPy | <= 4 |" in text
     assert "| 50.00 | <= 112.00 |" in text  # 6400 LUTs of 8 engines and 16 multiplications each
     assert "50.00 and 0.125 DSPs" in text
     assert "`edge` 99.60%; `base` 99.60% | >= 99% |" in text
