@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import matplotlib
 import numpy as np
@@ -106,31 +106,43 @@ def channel_peaks(peaks: np.ndarray, outliers: Sequence[int]) -> str:
 
 
 def cost_points(points: Sequence[Mapping[str, Any]], *, xlabel: str, ylabel: str) -> str:
+    """What `cost_figure` draws."""
+    with _style():
+        return _svg(cost_figure(points, xlabel=xlabel, ylabel=ylabel))
+
+
+def write_png(figure: Figure, file: IO[bytes]) -> None:
+    """Write a drawing as a picture."""
+    with _style():
+        figure.savefig(file, format="png", dpi=110, metadata={"Software": None}, bbox_inches="tight")
+
+
+def cost_figure(points: Sequence[Mapping[str, Any]], *, xlabel: str, ylabel: str) -> Figure:
     """Named points with margins, the error in a logarithmic scale; those without a cost stand in a column of their own.
 
     A point has ``name``, ``x`` (or None), ``y``, ``margin`` and ``colour``.
     """
-    with _style():
-        figure = Figure(figsize=(8, 4.2))
-        placed, apart = [p for p in points if p["x"] is not None], [p for p in points if p["x"] is None]
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1.3))
-        for axis, group in ((left, placed), (right, apart)):
-            for i, p in enumerate(group):
-                x = p["x"] if axis is left else 0
-                low = min(p["margin"], 0.9 * p["y"])  # a logarithm has no zero
-                axis.errorbar(x, p["y"], yerr=[[low], [p["margin"]]], fmt="o", ms=4, lw=1, capsize=2, color=p["colour"])
-                axis.annotate(
-                    p["name"], (x, p["y"]), xytext=(6, 4 if i % 2 else -9), textcoords="offset points", fontsize=8
-                )
-            axis.spines[["top", "right"]].set_visible(False)
-        left.set_yscale("log")
-        left.set_xlabel(xlabel)
-        left.set_ylabel(ylabel)
-        left.margins(x=0.12)
-        right.set_xlim(-0.3, 1.5)
-        right.set_xticks([])
-        right.set_xlabel("formats of others")
-        return _svg(figure)
+    figure = Figure(figsize=(8.5, 4.6))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1.3))
+    placed = sorted((p for p in points if p["x"] is not None), key=lambda p: (p["x"], p["y"]))
+    apart = sorted((p for p in points if p["x"] is None), key=lambda p: p["y"])
+    for axis, group in ((left, placed), (right, apart)):
+        for i, p in enumerate(group):
+            x = p["x"] if axis is left else 0
+            low = min(p["margin"], 0.9 * p["y"])  # a logarithm has no zero
+            axis.errorbar(x, p["y"], yerr=[[low], [p["margin"]]], fmt="o", ms=4, lw=1, capsize=2, color=p["colour"])
+            above = i % 2 == 0
+            place = (6, 5 if above else -10) if axis is left else (6, -3)
+            axis.annotate(p["name"], (x, p["y"]), xytext=place, textcoords="offset points", fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    left.set_yscale("log")
+    left.set_xlabel(xlabel)
+    left.set_ylabel(ylabel)
+    left.margins(x=0.1)
+    right.set_xlim(-0.3, 1.5)
+    right.set_xticks([])
+    right.set_xlabel("formats of others")
+    return figure
 
 
 def dot_rows(rows: Mapping[str, Sequence[float]], *, xlabel: str) -> str:

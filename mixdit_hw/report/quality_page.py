@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from . import page, plots
 from .quality import conclusion, notes, rows
 
+_LABELS = {"xlabel": "cycles of a denoising step", "ylabel": "Fréchet distance from float32's images"}
 _COLOURS = {"told apart": "#cc3311", "not told apart": "#228833", "undecided": "#888888"}
 
 
@@ -25,17 +27,6 @@ def write_quality_page(path: Path, content: Mapping[str, Any], strips: Mapping[s
         A few images of each candidate, (B, C, S, S) in [-1, 1], by name; of more channels the first is drawn.
     """
     entries = {entry["name"]: entry for entry in content["candidates"]}
-    others = [entry for entry in entries.values() if "verdict" in entry]
-    points = [
-        {
-            "name": entry["name"],
-            "x": entry["cycles"],
-            "y": entry["from_float32"]["value"],
-            "margin": entry["from_float32"]["margin"],
-            "colour": _COLOURS[entry["verdict"]],
-        }
-        for entry in others
-    ]
     ordered = [row[0] for row in rows(content)[1:]]
     page.write_page(
         path,
@@ -46,11 +37,7 @@ def write_quality_page(path: Path, content: Mapping[str, Any], strips: Mapping[s
         notes=notes(content),
         conclusion=conclusion(content),
         colours=_COLOURS,
-        cost_plot=page.markup(
-            plots.cost_points(
-                points, xlabel="cycles of a denoising step", ylabel="Fréchet distance from float32's images"
-            )
-        ),
+        cost_plot=page.markup(plots.cost_points(_points(content), **_LABELS)),
         strips=page.markup(plots.image_grid({name: strips[name][:, :1] for name in ordered})),
         layer_plot=page.markup(
             plots.dot_rows(
@@ -63,3 +50,22 @@ def write_quality_page(path: Path, content: Mapping[str, Any], strips: Mapping[s
             )
         ),
     )
+
+
+def draw_costs(content: Mapping[str, Any]) -> Figure:
+    """Error against cost, as the page has it."""
+    return plots.cost_figure(_points(content), **_LABELS)
+
+
+def _points(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": entry["name"],
+            "x": entry["cycles"],
+            "y": entry["from_float32"]["value"],
+            "margin": entry["from_float32"]["margin"],
+            "colour": _COLOURS[entry["verdict"]],
+        }
+        for entry in content["candidates"]
+        if "verdict" in entry
+    ]
