@@ -24,6 +24,11 @@ from .outlier import ORDERS, repeat_outliers, split_outliers, top_channels
 from .tensor import MXTensor
 
 OUTLIER_FORMAT = "mx9"
+FILE_FORMAT = "mixdit-policy-1"  # what a file says of itself
+MAX_INDEX = (1 << 24) - 1  # of a channel or head
+_MAX_TEXT = 1000  # characters of a text in `about`
+_MAX_DIGITS = 20  # of a number in JSON
+_MAX_SHOWN = 60  # characters of a wrong value in an error
 
 # Conditioning and the two ends of the network: once an image, or of no size, and outside of the transformer blocks.
 EXEMPT = ("x_embedder.*", "t_embedder.*", "*.adaLN_modulation.*", "final_layer.*")
@@ -33,7 +38,7 @@ _CHOICES = {"rounding": ROUNDINGS, "subnormals": SUBNORMALS, "nonfinite": NONFIN
 _INDICES = ("outliers", "heads")
 
 
-def _nothing() -> Mapping[str, tuple[int, ...]]:
+def _nothing() -> Mapping[str, Any]:
     return MappingProxyType({})
 
 
@@ -62,13 +67,16 @@ class PrecisionPolicy:
     exempt
         Patterns (``*`` matches anything) of products that stay float32; by default all but those of the transformer
         blocks' attention and MLP.
+    about
+        Where the policy comes from, printable text by key (model, calibration); it changes nothing.
 
     Raises
     ------
     TypeError
         A value is of the wrong kind.
     ValueError
-        For an unknown format or option, or indices that are negative or not distinct.
+        For an unknown format or option, indices that are negative, above `MAX_INDEX` or not distinct, or text that is
+        not printable or longer than 1000 characters.
     """
 
     inlier_format: str = "mx6"
@@ -82,6 +90,7 @@ class PrecisionPolicy:
     subnormals: str = "flush"
     nonfinite: str = "nan"
     exempt: tuple[str, ...] = EXEMPT
+    about: Mapping[str, str] = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
         for name in _FORMATS:
@@ -90,9 +99,10 @@ class PrecisionPolicy:
             check_choice(name, getattr(self, name), choices)
         for name in _INDICES:
             object.__setattr__(self, name, _check_indices(name, getattr(self, name)))
-        if isinstance(self.exempt, str) or not all(isinstance(p, str) for p in self.exempt):
-            raise TypeError(f"exempt must be a list of patterns, not {self.exempt!r}")
+        if not isinstance(self.exempt, list | tuple) or not all(isinstance(p, str) for p in self.exempt):
+            raise TypeError(f"exempt must be a list of patterns, not {_shown(self.exempt)}")
         object.__setattr__(self, "exempt", tuple(self.exempt))
+        object.__setattr__(self, "about", _check_about(self.about))
 
     @property
     def options(self) -> dict[str, str]:
@@ -173,7 +183,7 @@ class PrecisionPolicy:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in _INDICES:
             plain[name] = {key: list(indices) for key, indices in plain[name].items()}
-        return plain | {"exempt": list(self.exempt)}
+        return plain | {"exempt": list(self.exempt), "about": dict(self.about)}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> "PrecisionPolicy":
@@ -181,33 +191,103 @@ class PrecisionPolicy:
         known = [f.name for f in fields(cls)]
         for key in d:
             if key not in known:
-                raise ValueError(f"unknown policy field {key!r}; known are {', '.join(known)}")
+                raise ValueError(f"unknown policy field {_shown(key)}; known are {', '.join(known)}")
         return cls(**d)
 
     def to_json(self) -> str:
-        """JSON text that `from_json` reads back."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
+        """JSON text that `from_json` reads back: first its format, then the fields; a line for each layer."""
+        lines = []
+        for key, value in {"format": FILE_FORMAT, **self.to_dict()}.items():
+            if isinstance(value, dict) and value:
+                inner = ",\n".join(f"    {json.dumps(name)}: {json.dumps(part)}" for name, part in value.items())
+                lines.append(f"  {json.dumps(key)}: {{\n{inner}\n  }}")
+            else:
+                lines.append(f"  {json.dumps(key)}: {json.dumps(value)}")
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str) -> "PrecisionPolicy":
-        """Read JSON; ValueError where it is malformed."""
-        d = json.loads(text)
+        """Read JSON of this format; fields that are missing have their defaults.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The text is no JSON, repeats a key, holds a number that is none, is of another format or has an unknown
+            field; and as for the fields' values. The error is one line that names the field.
+        """
+        try:
+            return cls._parse(text)
+        except RecursionError:
+            raise ValueError("policy must not nest so deeply") from None
+
+    @classmethod
+    def _parse(cls, text: str) -> "PrecisionPolicy":
+        try:
+            d = json.loads(text, object_pairs_hook=_distinct, parse_constant=_refuse_constant, parse_int=_parse_integer)
+        except json.JSONDecodeError as e:
+            raise ValueError(f"policy must be JSON: {e}") from None
         if not isinstance(d, dict):
-            raise ValueError(f"policy must be a JSON object, not {d!r}")
-        return cls.from_dict(d)
+            raise ValueError(f"policy must be a JSON object, not {_shown(d)}")
+        if d.get("format") != FILE_FORMAT:
+            raise ValueError(f"format must be {FILE_FORMAT!r}, not {_shown(d.get('format'))}")
+        return cls.from_dict({key: value for key, value in d.items() if key != "format"})
+
+
+def _shown(value: Any) -> str:
+    """The value in an error, on one line and cut short."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose keys are all different."""
+    d: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in d:
+            raise ValueError(f"policy must not have the key {_shown(key)} twice in an object")
+        d[key] = value
+    return d
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"policy must not hold {text}, which is no JSON")
+
+
+def _parse_integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"policy must not hold a number of {len(text)} digits")
+    return int(text)
+
+
+def _check_about(value: Any) -> Mapping[str, str]:
+    """The value as a read-only mapping."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"about must map keys to text, not {_shown(value)}")
+    for key, text in value.items():
+        for part in (key, text):
+            if not isinstance(part, str):
+                raise TypeError(f"about must map keys to text, not {_shown(key)} to {_shown(text)}")
+            if len(part) > _MAX_TEXT or not part.isprintable():
+                raise ValueError(
+                    f"about must hold printable text of at most {_MAX_TEXT} characters, not {_shown(part)}"
+                )
+    return MappingProxyType(dict(value))
 
 
 def _check_indices(name: str, value: Any) -> Mapping[str, tuple[int, ...]]:
     """The value as a read-only mapping to ascending tuples."""
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must map names to indices, not {value!r}")
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"{name} must map names to indices, not {_shown(value)}")
     checked = {}
     for key, indices in value.items():
+        what = f"{name} of {_shown(key)}"
         if not isinstance(indices, list | tuple | np.ndarray):
-            raise TypeError(f"{name} of {key!r} must be a list of indices, not {indices!r}")
-        numbers = tuple(sorted(check_integer(f"{name} of {key!r}", i) for i in indices))
+            raise TypeError(f"{what} must be a list of indices, not {_shown(indices)}")
+        numbers = tuple(sorted(check_integer(what, i) for i in indices))
         if len(set(numbers)) != len(numbers) or (numbers and numbers[0] < 0):
-            raise ValueError(f"{name} of {key!r} must be distinct and not negative, not {list(numbers)}")
+            raise ValueError(f"{what} must be distinct and not negative, not {_shown(list(numbers))}")
+        if numbers and numbers[-1] > MAX_INDEX:
+            raise ValueError(f"{what} must be at most {MAX_INDEX}, not {_shown(numbers[-1])}")
         checked[key] = numbers
     return MappingProxyType(checked)
 

@@ -10,7 +10,7 @@ import golden
 from golden import policy as policy_module
 from golden.capture import Peaks
 from golden.dit import DiT
-from golden.policy import MXGemm, PrecisionPolicy, calibrate
+from golden.policy import FILE_FORMAT, MXGemm, PrecisionPolicy, calibrate
 from tests.support.tiny_dit import CONFIG, tiny_inputs, tiny_state
 
 LAYER, HEAD = "blocks.0.mlp.fc1", "blocks.0.attn.qk.1"
@@ -22,6 +22,11 @@ def operands(seed, k=40):
     a = generator.standard_normal((6, k), np.float32)
     a[:, [3, 17]] *= 50
     return a, generator.standard_normal((k, 5), np.float32)
+
+
+def body(fields):
+    """JSON of a policy with these fields."""
+    return f'{{"format": "mixdit-policy-1", {fields}}}'
 
 
 def words(x):
@@ -206,10 +211,23 @@ def test_calibrate_bad_amount():
 
 
 def test_json():
-    _, policy = calibrated(2, heads=1, rounding="half-away", order="gathered")
-    assert PrecisionPolicy.from_json(policy.to_json()) == policy
-    assert policy.to_json() == PrecisionPolicy.from_json(policy.to_json()).to_json()
+    _, policy = calibrated(
+        2, heads=1, rounding="half-away", order="gathered", head_v_format="mx6", about={"a": "b\u00e9"}
+    )
+    text = policy.to_json()
+    assert PrecisionPolicy.from_json(text) == policy
+    assert text == PrecisionPolicy.from_json(text).to_json()
+    plain = json.loads(text)
+    assert list(plain) == ["format", *policy.to_dict()]
+    assert plain == {"format": FILE_FORMAT, **policy.to_dict()}
+    assert text.splitlines()[1] == '  "format": "mixdit-policy-1",'
     assert json.loads(PrecisionPolicy(outliers={"p": (2, 1)}).to_json())["outliers"] == {"p": [1, 2]}
+
+
+def test_json_of_the_least():
+    """What is missing has its default."""
+    assert PrecisionPolicy.from_json('{"format": "mixdit-policy-1"}') == PrecisionPolicy()
+    assert PrecisionPolicy.from_json(PrecisionPolicy().to_json()) == PrecisionPolicy()
 
 
 def test_policy_is_frozen():
@@ -238,7 +256,26 @@ def test_policy_is_frozen():
         ({"outliers": {"p": [1.5]}}, TypeError, "outliers of 'p' must be an integer, not 1.5"),
         ({"heads": {"p": [1, 1]}}, ValueError, "heads of 'p' must be distinct and not negative, not [1, 1]"),
         ({"heads": {"p": [-1]}}, ValueError, "heads of 'p' must be distinct and not negative, not [-1]"),
+        (
+            {"heads": {"p": [1 << 24]}},
+            ValueError,
+            "heads of 'p' must be at most 16777215, not 16777216",
+        ),
+        ({"outliers": {3: [1]}}, TypeError, "outliers must map names to indices, not {3: [1]}"),
         ({"exempt": "*"}, TypeError, "exempt must be a list of patterns, not '*'"),
+        ({"exempt": 5}, TypeError, "exempt must be a list of patterns, not 5"),
+        ({"about": "text"}, TypeError, "about must map keys to text, not 'text'"),
+        ({"about": {"model": 3}}, TypeError, "about must map keys to text, not 'model' to 3"),
+        (
+            {"about": {"model": "a\nb"}},
+            ValueError,
+            "about must hold printable text of at most 1000 characters, not 'a\\nb'",
+        ),
+        (
+            {"about": {"x" * 1001: ""}},
+            ValueError,
+            f"about must hold printable text of at most 1000 characters, not '{'x' * 56}...",
+        ),
         (
             {"outlier": {}},
             ValueError,
@@ -251,9 +288,34 @@ def test_bad_policy(change, error, text):
         PrecisionPolicy.from_dict(change)
 
 
-def test_bad_json():
-    with pytest.raises(ValueError, match=r"^policy must be a JSON object, not \[\]$"):
-        PrecisionPolicy.from_json("[]")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "policy must be JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[]", "policy must be a JSON object, not []"),
+        ("{}", "format must be 'mixdit-policy-1', not None"),
+        ('{"format": "mixdit-policy-2"}', "format must be 'mixdit-policy-1', not 'mixdit-policy-2'"),
+        ('{"format": 1}', "format must be 'mixdit-policy-1', not 1"),
+        ('{"format": "a", "format": "b"}', "policy must not have the key 'format' twice in an object"),
+        (body('"outliers": {"p": [1], "p": [2]}'), "policy must not have the key 'p' twice in an object"),
+        (body('"order": NaN'), "policy must not hold NaN, which is no JSON"),
+        (body('"order": -Infinity'), "policy must not hold -Infinity, which is no JSON"),
+        (body('"heads": {"p": [1e999]}'), "heads of 'p' must be an integer, not inf"),
+        (body('"heads": {"p": [true]}'), "heads of 'p' must be an integer, not True"),
+        (body(f'"heads": {{"p": [{"1" * 5000}]}}'), "policy must not hold a number of 5000 digits"),
+        (body('"heads": {"p": [99999999999]}'), "heads of 'p' must be at most 16777215, not 99999999999"),
+        (
+            body('"weights": "mx6"'),
+            f"unknown policy field 'weights'; known are {', '.join(PrecisionPolicy().to_dict())}",
+        ),
+        (body(f'"outliers": {"[" * 100_000}{"]" * 100_000}'), "policy must not nest so deeply"),
+        (body(f'"outliers": {[0] * 1000}'), f"outliers must map names to indices, not [{'0, ' * 18}0,..."),
+        (body('"outliers": null'), "outliers must map names to indices, not None"),
+    ],
+)
+def test_bad_json(text, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(message)}$"):
+        PrecisionPolicy.from_json(text)
 
 
 @pytest.mark.parametrize(
