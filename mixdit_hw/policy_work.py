@@ -18,7 +18,7 @@ from .mixes import Segment, check_positive
 from .params import Params
 from .perf.memory import Memory
 from .perf.model import step_cost
-from .workloads import SAMPLES, SCOPES, Gemm
+from .workloads import SAMPLES, SCOPES, Gemm, Model
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 _LAYERS = {
@@ -29,6 +29,41 @@ _LAYERS = {
     "mlp.fc2": "fc2",
 }
 _CONDITIONING = ("embedder", "modulation")  # one row a sample; the patch embedding, which has all tokens, is apart
+
+
+def config_of(model: Model) -> DiTConfig:
+    """Geometry of a model; ValueError for one that is no DiT with self-attention and modulation in each block."""
+    if model.attention != "self" or model.modulation != "block" or model.pooled:
+        raise ValueError(f"model must be a DiT, not {model.name}")
+    return DiTConfig(
+        input_size=model.latent,
+        patch_size=model.patch,
+        in_channels=model.channels,
+        hidden_size=model.hidden,
+        depth=model.depth,
+        heads=model.heads,
+        mlp_ratio=model.mlp_ratio,
+        learn_sigma=model.out_channels == 2 * model.channels,
+    )
+
+
+def describe_policy(config: DiTConfig, policy: PrecisionPolicy) -> str:
+    """A DiT and its precisions in a line."""
+    shape = f"{config.depth} blocks of {config.hidden_size}, {config.heads} heads of {config.head_size}"
+    layers = config.linear_layers()
+    channels = sum(k for name, (k, _) in layers.items() if not policy.is_exempt(name))
+    outliers = sum(len(indices) for name, indices in policy.outliers.items() if not policy.is_exempt(name))
+    wide = sum(len(indices) for indices in policy.heads.values())
+    inlier, weight, meets, v = (
+        fmt.upper()
+        for fmt in (policy.inlier_format, policy.weight_format, policy.outlier_weight_format, policy.head_v_format)
+    )
+    parts = [f"{inlier}, weights {weight}"]
+    if outliers:
+        parts.append(f"{outliers} of {channels} channels in {OUTLIER_FORMAT.upper()} by {meets}, {policy.order}")
+    if wide:
+        parts.append(f"{wide} of {config.depth * config.heads} heads in {OUTLIER_FORMAT.upper()}, V in {v}")
+    return f"{shape}, {config.tokens} tokens; {'; '.join(parts)}"
 
 
 def segments_of(policy: PrecisionPolicy, name: str, k: int) -> tuple[Segment, ...]:

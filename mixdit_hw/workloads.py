@@ -15,12 +15,14 @@ SD3-medium
     Esser et al., "Scaling Rectified Flow Transformers", ICML 2024, and the published configuration
     stable-diffusion-3-medium: depth 24, 24 heads of 64, latents of 16 channels, text of 77 CLIP and 77 T5 tokens of
     4096 channels and a pooled one of 2048; image and text attend to each other jointly; 28 steps.
+digits
+    examples/digits.safetensors, with the precisions and steps of ``mixdit demo``.
 Precisions
     MixDiT (Kim, Hwang, Oh, Park; IEEE Computer Architecture Letters 24(1), 2025): shares of outlier channels and
     heads in MX9 per model.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -155,6 +157,35 @@ class OtherWork:
     conversions: dict[str, int]
 
 
+def other_work(gemms: Sequence[Gemm]) -> OtherWork:
+    """Work of a denoising step beside these products of it."""
+    conversions = dict.fromkeys(FORMATS, 0)
+    for gemm in gemms:
+        for segment in gemm.segments:
+            if not gemm.shared:
+                conversions[segment.a] += gemm.m * segment.blocks * gemm.instances
+            if not gemm.weights:
+                conversions[segment.w] += gemm.n * segment.blocks * gemm.instances
+    normalised = sum(
+        gemm.m * gemm.k * gemm.times
+        for gemm in gemms
+        # the queries of cross-attention are not normalised
+        if gemm.layer in ("q", "qkv", "fc1", "final") and gemm.name != "cross.q"
+    )
+    activated = sum(
+        gemm.m * gemm.k * gemm.times
+        for gemm in gemms
+        if gemm.layer in ("fc2", "modulation") or gemm.name.endswith(("embedder.2", "embedder.mlp.2"))
+    )
+    exponentials = sum(gemm.m * gemm.n * gemm.instances for gemm in gemms if gemm.layer == "qk")
+    return OtherWork(
+        exponentials=exponentials,
+        normalised=normalised,
+        activated=activated,
+        conversions={name: n for name, n in conversions.items() if n},
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A diffusion transformer.
@@ -240,29 +271,7 @@ class Model:
 
     def other_work(self, mix: Mix | None = None, *, scope: str = "blocks") -> OtherWork:
         """Work of one denoising step beside its matrix products; as `gemms`."""
-        gemms = self.gemms(mix, scope=scope)
-        conversions = dict.fromkeys(FORMATS, 0)
-        for gemm in gemms:
-            for segment in gemm.segments:
-                if not gemm.shared:
-                    conversions[segment.a] += gemm.m * segment.blocks * gemm.instances
-                if not gemm.weights:
-                    conversions[segment.w] += gemm.n * segment.blocks * gemm.instances
-        norms = sum(gemm.m * gemm.k * gemm.times for gemm in gemms if gemm.layer in ("q", "fc1", "final"))
-        if self.attention == "cross":  # the queries to the text are not normalised
-            norms -= sum(gemm.m * gemm.k * gemm.times for gemm in gemms if gemm.name == "cross.q")
-        activated = sum(
-            gemm.m * gemm.k * gemm.times
-            for gemm in gemms
-            if gemm.layer in ("fc2", "modulation") or gemm.name.endswith("embedder.2")
-        )
-        exponentials = sum(gemm.m * gemm.n * gemm.instances for gemm in gemms if gemm.layer == "qk")
-        return OtherWork(
-            exponentials=exponentials,
-            normalised=norms,
-            activated=activated,
-            conversions={name: n for name, n in conversions.items() if n},
-        )
+        return other_work(self.gemms(mix, scope=scope))
 
     def _blocks(self, mix: Mix, *, whole_text: bool) -> Iterator[Gemm]:
         rows, text = SAMPLES * self.tokens, SAMPLES * self.text
@@ -411,13 +420,25 @@ def _models() -> Iterator[Model]:
     )
     yield _sd3(512, Mix(outliers="1%", heads=12))
     yield _sd3(1024, Mix(outliers="5%", heads=4))
+    yield Model(
+        name="digits",
+        depth=4,
+        hidden=144,
+        heads=2,
+        latent=8,
+        patch=1,
+        channels=1,
+        out_channels=1,
+        mix=Mix(outliers="5%", heads=1, outlier_weight="mx9", head_v="mx9"),
+        steps=20,
+    )
 
 
 MODELS = {model.name: model for model in _models()}
 PAPER_MODELS = ("DiT-XL-256", "DiT-XL-512", "PixArt-Sigma-1024", "SD3-512", "SD3-1024")
 ALIASES = {"DiT-256": "DiT-XL-256", "DiT-512": "DiT-XL-512", "PixArt-1024": "PixArt-Sigma-1024"}
 
-__all__ = ["ALIASES", "MODELS", "PAPER_MODELS", "Gemm", "Model", "OtherWork", "get_model"]
+__all__ = ["ALIASES", "MODELS", "PAPER_MODELS", "Gemm", "Model", "OtherWork", "get_model", "other_work"]
 
 
 def get_model(name: str) -> Model:

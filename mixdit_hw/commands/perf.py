@@ -11,9 +11,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from golden.dit import DiTConfig
 from golden.formats import FORMATS
+from golden.policy import PrecisionPolicy
 
 from .. import options
+from ..checkpoint import load_dit
 from ..errors import InputError
 from ..files import check_output, read_text, write_text
 from ..mixes import MIXES, ORDERS, Mix
@@ -23,14 +26,18 @@ from ..perf.compare import ACCUMULATIONS, FORMAT, SCHEDULES, compare, describe
 from ..perf.gpu import Measured, parse_measured
 from ..perf.memory import Memory
 from ..perf.model import ROLES
+from ..policy_file import read_policy
+from ..policy_work import config_of, describe_policy, merge_blocks, policy_gemms
 from ..report.perf import overview_lines, result_lines, slows
-from ..workloads import ALIASES, MODELS, PAPER_MODELS, SCOPES, Gemm, get_model
+from ..workloads import ALIASES, MODELS, PAPER_MODELS, SCOPES, Gemm, get_model, other_work
 
 GROUPS = {"all": tuple(MODELS), "paper": PAPER_MODELS}
 _GPU_BYTES = 1 << 20
 _LARGEST = 1 << 24  # M, K, N and counts
 _MODEL_ONLY = ("mix", "heads", "scope", "steps")
 _GEMM_ONLY = ("a_format", "w_format", "count")
+_POLICY_SAYS = ("mix", "outliers", "heads", "order")
+_CHECKPOINT_STEPS = 50  # as golden.diffusion.denoise takes
 
 
 class Numbers(click.ParamType):
@@ -92,6 +99,19 @@ def _parse_model(text: str) -> tuple[str, ...]:
     "MixDiT paper. May be repeated.",
 )
 @click.option("--gemm", type=Numbers("M,K,N", ",", 3, _LARGEST), help="One product, M x K by K x N.")
+@click.option(
+    "--policy",
+    "policy_path",
+    type=options.INPUT,
+    metavar="FILE",
+    help="JSON of a policy of precisions, each layer's own; in place of --mix, --outliers, --heads and --order.",
+)
+@click.option(
+    "--checkpoint",
+    type=options.INPUT,
+    metavar="FILE",
+    help="With --policy, instead of --model: the DiT of a safetensors file.",
+)
 @options.design_options
 @click.option("--macs", type=click.IntRange(1), help="Instead: the squarest array of so many MX6 MAC per cycle.")
 @click.option("--clock", type=Parsed("MHZ", _parse_clock), default="1000", show_default=True, help="Of both schedules.")
@@ -115,7 +135,11 @@ def _parse_model(text: str) -> tuple[str, ...]:
 @click.option(
     "--scope", type=click.Choice(SCOPES), help="Transformer blocks, or all of the network.  [default: blocks]"
 )
-@click.option("--steps", type=click.IntRange(1, 100_000), help="Denoising steps of an image.  [default: as published]")
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 100_000),
+    help="Denoising steps of an image.  [default: as published; 50 of a checkpoint]",
+)
 @click.option("--a-format", type=options.FORMAT, help="Format of A (its inliers), of --gemm.  [default: mx6]")
 @click.option("--w-format", type=options.FORMAT, help="Format of W, of --gemm.  [default: mx6]")
 @click.option("--count", type=click.IntRange(1, _LARGEST), help="Products back to back, of --gemm.  [default: 1]")
@@ -143,6 +167,8 @@ def command(
     command_line: str,
     models: tuple[tuple[str, ...], ...],
     gemm: tuple[int, ...] | None,
+    policy_path: Path | None,
+    checkpoint: Path | None,
     params: Params,
     design_name: str,
     macs: int | None,
@@ -161,12 +187,15 @@ def command(
     assumptions.
     """
     names = tuple(dict.fromkeys(name for group in models for name in group))
-    _check_usage(names, gemm, macs, asked)
+    _check_policy_usage(names, gemm, policy_path, checkpoint)
+    _check_usage(names if checkpoint is None else (str(checkpoint),), gemm, macs, asked)
     if macs is not None:
         params, design_name = _array_of(macs), "squarest array"
     if output is not None and html is not None and output.resolve() == html.resolve():
         raise click.UsageError(f"--output and --html must be different files, not both {output}")
-    measured = None if gpu is None else _read_measured(gpu, names)
+    policy = None if policy_path is None else read_policy(policy_path)
+    subjects = {} if policy is None else _configs(names, checkpoint, asked["steps"])
+    measured = None if gpu is None else _read_measured(gpu, tuple(subjects) or names)
     for path in (output, html):
         if path is not None:
             check_output(path)
@@ -184,6 +213,11 @@ def command(
         if asked["schedule"] != "authors":
             _check_formats([product], params, "the product")
         results = [compare([product], params, name="product", steps=None, **settings)]
+    elif policy is not None:
+        results = [
+            _policy_result(name, config, steps, policy, str(policy_path), params, asked, settings)
+            for name, (config, steps) in subjects.items()
+        ]
     else:
         results = [_model_result(name, params, asked, settings) for name in names]
     content = {
@@ -204,6 +238,35 @@ def command(
             write(path)
             if not as_json:
                 click.echo(f"{'wrote':<12}{path}")
+
+
+def _check_policy_usage(
+    names: tuple[str, ...], gemm: tuple[int, ...] | None, policy: Path | None, checkpoint: Path | None
+) -> None:
+    if policy is None:
+        if checkpoint is not None:
+            raise click.UsageError("--checkpoint needs --policy")
+        return
+    if gemm is not None:
+        raise click.UsageError("--policy and --gemm exclude each other")
+    if bool(names) == (checkpoint is not None):
+        wrong = "--model and --checkpoint exclude each other" if names else "--policy needs --model or --checkpoint"
+        raise click.UsageError(wrong)
+    given = click.get_current_context().get_parameter_source
+    for name in _POLICY_SAYS:
+        if given(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--policy and --{name} exclude each other")
+
+
+def _configs(names: tuple[str, ...], checkpoint: Path | None, steps: int | None) -> dict[str, tuple[DiTConfig, int]]:
+    """Geometry and steps of the DiTs whose policy is asked for, by name."""
+    if checkpoint is not None:
+        model, _ = load_dit(checkpoint)
+        return {str(checkpoint): (model.config, steps or _CHECKPOINT_STEPS)}
+    try:
+        return {name: (config_of(MODELS[name]), steps or MODELS[name].steps) for name in names}
+    except ValueError as e:
+        raise click.UsageError(f"--policy: {e}") from None
 
 
 def _check_usage(
@@ -295,6 +358,33 @@ def _model_result(name: str, params: Params, asked: Mapping[str, Any], settings:
     return result | about | {"other_work": asdict(model.other_work(mix, scope=scope))}
 
 
+def _policy_result(
+    name: str,
+    config: DiTConfig,
+    steps: int,
+    policy: PrecisionPolicy,
+    path: str,
+    params: Params,
+    asked: Mapping[str, Any],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    scope = asked["scope"] or "blocks"
+    try:
+        gemms = merge_blocks(policy_gemms(config, policy, scope=scope))
+    except ValueError as e:
+        raise InputError(f"{path}: no policy of {name}: {e}") from None
+    if asked["schedule"] != "authors":
+        _check_formats(gemms, params, f"{path} for {name}")
+    unnamed = [n for n in config.linear_layers() if n not in policy.outliers and not policy.is_exempt(n)]
+    if policy.outliers and unnamed:
+        more = f" and {len(unnamed) - 1} other layers" if len(unnamed) > 1 else ""
+        click.echo(f"warning: {path} names no outliers of {unnamed[0]}{more} of {name}", err=True)
+    result = compare(gemms, params, name=name, steps=steps, **settings)
+    said = {key: value for key, value in policy.to_dict().items() if key not in ("outliers", "heads")}
+    about = {"description": describe_policy(config, policy), "scope": scope, "policy": {"file": path, **said}}
+    return result | about | {"other_work": asdict(other_work(gemms))}
+
+
 def _print(content: Mapping[str, Any], params: Params) -> None:
     results = content["results"]
     clock = f"{content['clock_hz'] / 1e6:g} MHz"
@@ -309,6 +399,10 @@ def _print(content: Mapping[str, Any], params: Params) -> None:
         f"{'memory':<12}{bandwidth}, latency {memory['latency']:,} cycles, buffer {memory['buffer']:,} bytes; "
         f"cycles per beat {pace}"
     )
+    if "policy" in results[0]:
+        policy = results[0]["policy"]
+        about = "; ".join(f"{key}: {text}" for key, text in policy["about"].items())
+        click.echo(f"{'policy':<12}{policy['file']}" + (f" ({about})" if about else ""))
     if len(results) > 1:
         click.echo("")
         for line in overview_lines(results, slowed=slows(memory)):

@@ -6,12 +6,13 @@ import pytest
 
 from golden.dit import GEOMETRIES, DiTConfig
 from golden.policy import PrecisionPolicy
+from mixdit_hw.checkpoint import load_dit
 from mixdit_hw.mixes import MIXES, Mix, Segment
 from mixdit_hw.perf.memory import Memory
 from mixdit_hw.perf.model import step_cost
-from mixdit_hw.policy_work import merge_blocks, policy_cycles, policy_gemms
+from mixdit_hw.policy_work import config_of, describe_policy, merge_blocks, policy_cycles, policy_gemms
 from mixdit_hw.presets import PRESETS
-from mixdit_hw.workloads import MODELS
+from mixdit_hw.workloads import MODELS, other_work
 from tests.support.errors import raises_exactly
 from tests.support.tiny_dit import CONFIG
 
@@ -113,6 +114,35 @@ def test_published_sizes(name: str) -> None:
     for scope in ("blocks", "network"):
         theirs = MODELS[f"DiT-{name}-256"].gemms(Mix(), scope=scope)
         assert sum(g.macs for g in policy_gemms(config, PrecisionPolicy(), scope=scope)) == sum(g.macs for g in theirs)
+
+
+def test_geometries_of_models() -> None:
+    for size in GEOMETRIES:
+        for pixels in (256, 512):
+            config = DiTConfig.named(f"DiT-{size}/2", input_size=pixels // 8)
+            assert config_of(MODELS[f"DiT-{size}-{pixels}"]) == config
+    assert replace(config_of(MODELS["digits"]), classes=10) == load_dit()[0].config
+    for name in ("PixArt-Sigma-1024", "SD3-512"):
+        with raises_exactly(ValueError, f"model must be a DiT, not {name}"):
+            config_of(MODELS[name])
+
+
+@pytest.mark.parametrize("scope", ["blocks", "network"])
+@pytest.mark.parametrize("name", EQUAL)
+def test_other_work_is_that_of_the_model(name: str, scope: str) -> None:
+    mix, policy = EQUAL[name]
+    work = MODELS["DiT-XL-256"].other_work(mix, scope=scope)
+    assert other_work(policy_gemms(XL, policy, scope=scope)) == work
+
+
+def test_description() -> None:
+    tiny = "2 blocks of 8, 2 heads of 4, 4 tokens"
+    assert describe_policy(CONFIG, PrecisionPolicy(weight_format="mx4")) == f"{tiny}; MX6, weights MX4"
+    policy = PrecisionPolicy(
+        outliers={"blocks.0.mlp.fc1": (1, 2), "x_embedder.proj": (0,)}, heads={"blocks.0.attn": (1,)}, order="gathered"
+    )
+    text = "2 of 80 channels in MX9 by MX6, gathered; 1 of 4 heads in MX9, V in MX9"
+    assert describe_policy(CONFIG, policy) == f"{tiny}; MX6, weights MX6; {text}"
 
 
 def test_merged_blocks_are_the_same_work() -> None:

@@ -29,7 +29,7 @@ def test_published_sizes(name: str, published: float) -> None:
 
 def test_names() -> None:
     sizes = [f"DiT-{size}-{pixels}" for size in ("S", "B", "L", "XL") for pixels in (256, 512)]
-    assert list(MODELS) == [*sizes, "PixArt-Sigma-1024", "SD3-512", "SD3-1024"]
+    assert list(MODELS) == [*sizes, "PixArt-Sigma-1024", "SD3-512", "SD3-1024", "digits"]
     assert set(PAPER_MODELS) <= set(MODELS)
     assert set(ALIASES.values()) <= set(MODELS)
     assert get_model("dit-256") is MODELS["DiT-XL-256"]

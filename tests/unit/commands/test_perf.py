@@ -4,10 +4,14 @@ from pathlib import Path
 import click
 import pytest
 
+from golden.dit import DiTConfig
+from golden.policy import PrecisionPolicy
 from mixdit_hw import cli
+from mixdit_hw.checkpoint import DIGITS
 from mixdit_hw.commands.perf import command
 from mixdit_hw.perf.compare import describe
 from mixdit_hw.perf.gpu import FORMAT as GPU_FORMAT
+from mixdit_hw.policy_work import config_of, describe_policy, policy_cycles
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.workloads import ALIASES, MODELS, PAPER_MODELS
 
@@ -133,6 +137,146 @@ def test_measured(capsys, tmp_path):
     status, out, err = run(capsys, "--model", "DiT-S-256", "--gpu", str(path))
     assert (status, err) == (0, "")
     assert "times as fast as Some GPU: 250.000 ms measured" in out
+
+
+def digits_policy(path: Path, **changes) -> PrecisionPolicy:
+    """A policy of the example DiT, with a file of it."""
+    outliers = {f"blocks.{n}.{part}": (n, 9) for n in range(4) for part in ("attn.qkv", "attn.proj", "mlp.fc1")}
+    outliers |= {f"blocks.{n}.mlp.fc2": tuple(range(20)) for n in range(4)}
+    settings = {"outliers": outliers, "heads": {"blocks.2.attn": (1,)}, "head_v_format": "mx6"}
+    policy = PrecisionPolicy(**settings | changes)
+    path.write_text(policy.to_json())
+    return policy
+
+
+def test_policy(capsys, tmp_path, monkeypatch):
+    """Text and JSON name the file; layers have their own formats, and cycles are the policy's."""
+    monkeypatch.chdir(tmp_path)
+    policy = digits_policy(Path("p.json"), about={"model": "digits", "calibration": "<none>"})
+    config = config_of(MODELS["digits"])
+    status, out, err = run(capsys, "--model", "digits", "--policy", "p.json", "-o", "r.json", "--html", "r.html")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[2:4] == [
+        "policy      p.json (model: digits; calibration: <none>)",
+        f"model       digits: {describe_policy(config, policy)}",
+    ]
+    (result,) = json.loads(Path("r.json").read_text())["results"]
+    assert result["policy"] == {
+        "file": "p.json",
+        **{key: value for key, value in policy.to_dict().items() if key not in ("outliers", "heads")},
+    }
+    assert (result["name"], result["steps"], result["scope"]) == ("digits", 20, "blocks")
+    assert result["ours"]["cycles"] == policy_cycles(config, policy, PRESETS["small"])
+    formats = {layer["name"]: [(s["formats"], s["k"]) for s in layer["segments"]] for layer in result["layers"]}
+    assert formats == {
+        "blocks.0-3.attn.qkv": [("6x6", 144), ("9x6", 2)],
+        "blocks.0-1,3.attn.qk.6x6": [("6x6", 72)],
+        "blocks.2.attn.qk.6x6": [("6x6", 72)],
+        "blocks.2.attn.qk.9x9": [("9x9", 72)],
+        "blocks.0-1,3.attn.av.6x6": [("6x6", 64)],
+        "blocks.2.attn.av.6x6": [("6x6", 64)],
+        "blocks.2.attn.av.9x6": [("9x6", 64)],
+        "blocks.0-3.attn.proj": [("6x6", 144), ("9x6", 2)],
+        "blocks.0-3.mlp.fc1": [("6x6", 144), ("9x6", 2)],
+        "blocks.0-3.mlp.fc2": [("6x6", 576), ("9x6", 20)],
+    }
+    page = Path("r.html").read_text()
+    assert "Policy p.json; model: digits; calibration: &lt;none&gt;." in page
+
+
+def test_policy_of_a_checkpoint(capsys, tmp_path):
+    path = tmp_path / "p.json"
+    policy = digits_policy(path)
+    args = ("--policy", str(path), "--checkpoint", str(DIGITS), "--scope", "network")
+    (result,) = run_json(capsys, *args)["results"]
+    assert (result["name"], result["steps"], result["scope"]) == (str(DIGITS), 50, "network")
+    cycles = policy_cycles(config_of(MODELS["digits"]), policy, PRESETS["small"], scope="network")
+    assert result["ours"]["cycles"] == cycles
+    assert run_json(capsys, *args, "--steps", "7")["results"][0]["steps"] == 7
+
+
+def test_policy_of_several_models(capsys, tmp_path):
+    path = tmp_path / "p.json"
+    path.write_text((policy := PrecisionPolicy(weight_format="mx4")).to_json())
+    args = ("--policy", str(path), "--model", "DiT-S-256", "--model", "digits")
+    results = run_json(capsys, *args)["results"]
+    assert [r["ours"]["cycles"] for r in results] == [
+        policy_cycles(config, policy, PRESETS["small"])
+        for config in (DiTConfig.named("DiT-S/2"), config_of(MODELS["digits"]))
+    ]
+    assert f"policy      {path}" in run(capsys, *args)[1].splitlines()
+
+
+def test_policy_of_fewer_layers_is_told(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digits_policy(Path("p.json"))
+    status, _, err = run(capsys, "--model", "DiT-S-256", "--policy", "p.json")
+    wanted = "warning: p.json names no outliers of blocks.4.attn.qkv and 31 other layers of DiT-S-256\n"
+    assert (status, err) == (0, wanted)
+
+
+POLICY = ("--policy", "p.json")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (POLICY, "--policy needs --model or --checkpoint"),
+        ((*POLICY, *PRODUCT), "--policy and --gemm exclude each other"),
+        (
+            (*POLICY, "--model", "digits", "--checkpoint", "d.safetensors"),
+            "--model and --checkpoint exclude each other",
+        ),
+        (("--checkpoint", "d.safetensors"), "--checkpoint needs --policy"),
+        ((*POLICY, "--model", "digits", "--mix", "mx6"), "--policy and --mix exclude each other"),
+        ((*POLICY, "--model", "digits", "--outliers", "0"), "--policy and --outliers exclude each other"),
+        ((*POLICY, "--model", "digits", "--heads", "0"), "--policy and --heads exclude each other"),
+        ((*POLICY, "--model", "digits", "--order", "in-place"), "--policy and --order exclude each other"),
+        ((*POLICY, "--model", "digits", "--count", "2"), "--count is for --gemm, not for --model"),
+        ((*POLICY, "--model", "SD3-512"), "--policy: model must be a DiT, not SD3-512"),
+        ((*POLICY, "--checkpoint", "no.safetensors"), "no.safetensors: cannot be read: No such file or directory"),
+        (("--policy", "no.json", "--model", "digits"), "no.json: cannot be read: No such file or directory"),
+        (
+            (*POLICY, "--model", "digits", "--set", "formats=mx6"),
+            "p.json for digits needs mx9, but the design has only mx6",
+        ),
+        (
+            (*POLICY, "--model", "digits", "--gpu", "gpu.json"),
+            "gpu.json: models must hold digits, not only DiT-S-256",
+        ),
+    ],
+)
+def test_wrong_usage_of_a_policy(capsys, tmp_path, monkeypatch, args: tuple[str, ...], message: str):
+    monkeypatch.chdir(tmp_path)
+    digits_policy(Path("p.json"))
+    Path("gpu.json").write_text(json.dumps(GPU))
+    assert run(capsys, *args) == (2, "", f"mixdit perf: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "policy must be JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ('{"rows": 4}', "format must be 'mixdit-policy-1', not None"),
+        ('{"format": "mixdit-policy-1", "order": 1}', "order must be a string, not 1"),
+        (
+            '{"format": "mixdit-policy-1", "outliers": {"blocks.9.mlp.fc1": [1]}}',
+            "no policy of digits: outliers must name layers of the model, not 'blocks.9.mlp.fc1'",
+        ),
+        (
+            '{"format": "mixdit-policy-1", "outliers": {"blocks.1.mlp.fc1": [144]}}',
+            "no policy of digits: outliers of 'blocks.1.mlp.fc1' must be 0 to 143, not 144",
+        ),
+        (
+            '{"format": "mixdit-policy-1", "heads": {"blocks.1.attn": [2]}}',
+            "no policy of digits: heads of 'blocks.1.attn' must be 0 to 1, not 2",
+        ),
+    ],
+)
+def test_bad_policies(capsys, tmp_path, monkeypatch, text: str, message: str):
+    monkeypatch.chdir(tmp_path)
+    Path("p.json").write_text(text)
+    assert run(capsys, *POLICY, "--model", "digits") == (2, "", f"mixdit perf: p.json: {message}\n")
 
 
 @pytest.mark.parametrize(
