@@ -7,6 +7,12 @@
     accelerator.run(gemm_job(a, w, c, a_format="mx6"))            # or submit() and wait()
     words = arena.load(c)                                         # BF16 words (M, N)
 
+Under a policy of precisions, a layer of that name::
+
+    w = arena.store_weight(policy, name, weights)                 # float32 (K, N), packed as the policy has it
+    mask = arena.store_channels(policy, name, k)
+    accelerator.run(policy_job(policy, name, a, w, c, mask_address=mask))
+
 Nothing here is specific to a simulator: what reaches registers and memory is a `Transport`.
 """
 
@@ -17,18 +23,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 import golden
 from golden import MXTensor
+from golden.dit import HEAD_PRODUCT
 from golden.formats import BLOCK_SIZE, FORMATS, MX9, get_format
+from golden.policy import PrecisionPolicy
 
 from .emit.contract import numerics_digest
 from .errors import DeviceError, JobFault
 from .footprint import result_runs
 from .job import DESCRIPTOR_BYTES, MAX_SEGMENTS, MAX_SIZE, Data, Fault, Job, Operand, Segment, blocks_of
+from .params import ROUNDINGS
 from .registers import IDENTITY, REGISTERS, version_word
 
 ALIGNMENT = 64  # bytes, of all that an arena gives out
@@ -457,6 +466,16 @@ class Arena:
             raise ValueError(f"t must be 2-D, not of shape {t.shape}")
         return self._write(t.pack().tobytes(), t.shape, Data.MX, t.axis, t.segments)
 
+    def store_weight(self, policy: PrecisionPolicy, name: str, w: np.ndarray) -> Stored:
+        """Store a layer's weights, float32 (K, N), in the formats and the order of a policy."""
+        _segments_of(policy, name, w.shape[0])
+        return self.store_mx(policy.quantize_w(name, w))
+
+    def store_channels(self, policy: PrecisionPolicy, name: str, k: int) -> int:
+        """Store the mask of a layer's outliers among k channels; its address, or 0 where there are none."""
+        channels = policy.outliers.get(name, ())
+        return self.store_mask(channels, k) if channels else 0
+
     def store_words(self, x: np.ndarray) -> int:
         """Store a scale or bias for each column, float32 (N,); its address."""
         return self.store_bytes(np.ascontiguousarray(x, "<f4").tobytes())
@@ -690,6 +709,76 @@ def gemm_job(
         interrupt=interrupt,
         tag=tag,
     )
+
+
+def policy_job(
+    policy: PrecisionPolicy,
+    name: str,
+    a: Stored,
+    w: Stored,
+    c: Stored,
+    *,
+    mask_address: int = 0,
+    **options: Any,
+) -> Job:
+    """The job of a product under a policy: `gemm_job` with the policy's formats, outliers and rounding.
+
+    Parameters
+    ----------
+    policy, name
+        The policy, and the product's name in it.
+    a
+        A (M, K) of FP32 or BF16, which the accelerator converts, or MX as ``policy.quantize_a`` makes it.
+    w
+        W (K, N) as `Arena.store_weight` gives it; without outliers it may be of FP32 or BF16.
+    c, options
+        As `gemm_job`.
+    mask_address
+        Where the outliers' mask is, as `Arena.store_channels` gives it; not used without outliers or with an MX A.
+
+    Subnormals, NaN and Inf are converted as the design has it, and values are rounded so where it has one rounding.
+
+    Raises
+    ------
+    ValueError
+        The product is exempt, has outliers beyond K, or MX that is stored otherwise; the order is not in place and the
+        accelerator is to convert A; and as `gemm_job` does.
+    """
+    channels = () if HEAD_PRODUCT.fullmatch(name) else policy.outliers.get(name, ())
+    repeated = len(channels) if a.data is Data.MX and policy.order == "in-place" else 0
+    segments = _segments_of(policy, name, a.shape[1] - repeated)
+    if channels and a.data is not Data.MX and policy.order != "in-place":
+        raise ValueError(f"order must be in-place where the accelerator converts a, not {policy.order}")
+    a_segments, w_segments = [(fa, k) for fa, _, k in segments], [(fw, k) for _, fw, k in segments]
+    for what, stored, wanted in (("a", a, a_segments), ("w", w, w_segments)):
+        found = [(s.format.name, s.length) for s in stored.segments]
+        if stored.data is Data.MX and found != wanted:
+            raise ValueError(f"{what} must be stored as the policy has {name}, {_told(wanted)}, not {_told(found)}")
+    a_format, w_format, _ = segments[0]
+    converted = channels if a.data is not Data.MX else ()
+    return gemm_job(
+        a,
+        w,
+        c,
+        a_format=a_format,
+        w_format=w_format,
+        outliers=len(converted),
+        mask_address=mask_address if converted else 0,
+        rounding=ROUNDINGS.index(policy.rounding),
+        **options,
+    )
+
+
+def _segments_of(policy: PrecisionPolicy, name: str, k: int) -> tuple[tuple[str, str, int], ...]:
+    """`PrecisionPolicy.segments`, or ValueError for the exempt."""
+    segments = policy.segments(name, k)
+    if segments is None:
+        raise ValueError(f"{name} must not be exempt, which the policy leaves in float32")
+    return segments
+
+
+def _told(segments: Sequence[tuple[str, int]]) -> str:
+    return " + ".join(f"{k} {fmt}" for fmt, k in segments)
 
 
 def _block_formats(name: str, stored: Stored, fmt: str | Sequence[str], k: int) -> list[str]:

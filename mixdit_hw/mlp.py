@@ -1,13 +1,13 @@
 """Linear layers as jobs of the accelerator, and an MLP of two with GELU on the host between them.
 
-    fc1 = Linear(name="fc1", w=w1, bias=b1, channels=golden.select_outliers(x, "5%"))
-    fc2 = Linear(name="fc2", w=w2, bias=b2, channels=hidden_outliers)
+    policy = golden.policy.calibrate(peaks, "5%")
+    fc1 = Linear(name="blocks.0.mlp.fc1", w=w1, bias=b1, policy=policy)
+    fc2 = Linear(name="blocks.0.mlp.fc2", w=w2, bias=b2, policy=policy)
     hidden, y = run_mlp(accelerator, arena, fc1, fc2, x)    # each with .result (M, N) and .counters
 
 Weights are packed by the host, once; activations go as FP32, and the accelerator converts them as it reads them.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,11 +16,9 @@ import numpy as np
 import golden
 from golden import MXTensor
 from golden.dit import gelu
+from golden.policy import PrecisionPolicy
 
-from .host import Accelerator, Affine, Arena, gemm_job
-from .params import ROUNDINGS
-
-OUTLIER_FORMAT = "mx9"
+from .host import Accelerator, Affine, Arena, policy_job
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,38 +28,33 @@ class Linear:
     Parameters
     ----------
     name
-        What it is called.
+        What it is called, by which the policy knows it.
     w
         Weights (K, N), float32.
     bias
         Of each column, float32 (N,).
-    channels
-        Outlier channels of x, kept in MX9.
-    x_format, w_format, outlier_w_format
-        Of the other channels of x, of the weights, and of those of their rows that meet outliers.
-    options
-        Conversion: ``rounding``, ``subnormals`` and ``nonfinite`` of `golden.quantize`, as the design has them.
+    policy
+        Formats, outlier channels of x and conversion, which must be as the design has it; the order is in place.
     """
 
     name: str
     w: np.ndarray
     bias: np.ndarray
-    channels: Sequence[int] | np.ndarray = ()
-    x_format: str = "mx6"
-    w_format: str = "mx6"
-    outlier_w_format: str = "mx6"
-    options: Mapping[str, str] = field(default_factory=dict)
+    policy: PrecisionPolicy = field(default_factory=PrecisionPolicy)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Outlier channels of x, kept in MX9."""
+        return self.policy.outliers.get(self.name, ())
 
     @cached_property
     def packed(self) -> MXTensor:
         """The weights in stored order: the rows of outliers stand in place and again at the end."""
-        return golden.repeat_outliers(
-            self.w, self.channels, self.w_format, self.outlier_w_format, axis=0, **self.options
-        )
+        return self.policy.quantize_w(self.name, self.w)
 
     def convert(self, x: np.ndarray) -> MXTensor:
         """What the accelerator makes of its input (M, K) as it reads it."""
-        return golden.split_outliers(x, self.channels, self.x_format, OUTLIER_FORMAT, axis=1, **self.options)
+        return self.policy.quantize_a(self.name, x)
 
     def expected(self, x: np.ndarray) -> np.ndarray:
         """The golden model's result (M, N), bit for bit that of the accelerator."""
@@ -105,29 +98,17 @@ def run_linear(
     Raises
     ------
     ValueError
-        The operands do not fit each other or a job.
+        The operands do not fit each other, the policy or a job.
     JobFault, DeviceError
         As `Accelerator.run`.
     """
     (m, k), n = x.shape, layer.w.shape[1]
-    outliers = len(layer.channels)
     a, w, c = arena.store(x), arena.store_mx(layer.packed), arena.result(m, n)
-    bias = arena.store_words(layer.bias)
-    mask = arena.store_mask(layer.channels, k) if outliers else 0
-    job = gemm_job(
-        a,
-        w,
-        c,
-        a_format=layer.x_format,
-        outliers=outliers,
-        mask_address=mask,
-        bias=Affine(address=bias),
-        rounding=ROUNDINGS.index(layer.options.get("rounding", ROUNDINGS[0])),
-        tag=tag,
-    )
+    bias, mask = arena.store_words(layer.bias), arena.store_channels(layer.policy, layer.name, k)
+    job = policy_job(layer.policy, layer.name, a, w, c, mask_address=mask, bias=Affine(address=bias), tag=tag)
     counters = accelerator.run(job, timeout)
     run = LinearRun(result=arena.load(c), counters=counters)
-    for place in (a, w, c, bias, *([mask] if outliers else [])):
+    for place in (a, w, c, bias, *([mask] if layer.channels else [])):
         arena.free(place)
     return run
 

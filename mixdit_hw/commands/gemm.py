@@ -1,23 +1,30 @@
 """``mixdit gemm``: multiply two matrices in MX formats, on the golden model and on a simulated design."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 import golden
 from golden import MXTensor
+from golden.dit import HEAD_PRODUCT
+from golden.policy import PrecisionPolicy
 
 from .. import options, progress
-from ..errors import CheckError
+from ..errors import CheckError, InputError
 from ..files import check_output, read_npy, write_npy
 from ..mixes import Segment
 from ..nonfinite import warn_nonfinite
 from ..params import ROUNDINGS, Params
 from ..perf.buffers import Buffering, buffering
+from ..policy_file import read_policy
 from ..sim.tools import ENGINES
 from ..workloads import Gemm
 
+_PRODUCT = "product"  # its name where no policy is given
+_POLICY_SAYS = ("a_format", "w_format", "outliers", "outlier_w_format", "rounding", "subnormals", "nonfinite")
 _BUFFER_BOUNDS = {"a": "the loading of A", "w": "the loading of W", "bus": "the bus"}
 
 
@@ -31,6 +38,14 @@ _BUFFER_BOUNDS = {"a": "the loading of A", "w": "the loading of W", "bus": "the 
 @click.option(
     "--outlier-w-format", type=options.FORMAT, help="Format of the rows of W that meet outliers.  [default: --w-format]"
 )
+@click.option(
+    "--policy",
+    "policy_path",
+    type=options.INPUT,
+    metavar="FILE",
+    help="JSON of a policy of precisions: formats, outliers, order and conversion of --layer, in place of options.",
+)
+@click.option("--layer", metavar="NAME", help="Product in --policy, such as blocks.0.mlp.fc1 or blocks.0.attn.qk.1.")
 @click.option(
     "--engine",
     type=click.Choice(ENGINES),
@@ -60,6 +75,8 @@ def command(
     w_format: str,
     outliers: int | str | None,
     outlier_w_format: str | None,
+    policy_path: Path | None,
+    layer: str | None,
     conversion: dict[str, str],
     engine: str,
     system: bool,
@@ -75,54 +92,95 @@ def command(
     """
     if outlier_w_format is not None and outliers is None:
         raise click.UsageError("--outlier-w-format needs --outliers")
+    _check_policy_usage(policy_path, layer)
+    policy = PrecisionPolicy(
+        inlier_format=a_format,
+        weight_format=w_format,
+        outlier_weight_format=outlier_w_format or w_format,
+        exempt=(),
+        rounding=conversion["rounding"],
+        subnormals=conversion["subnormals"],
+        nonfinite=conversion["nonfinite"],
+    )
+    name = layer or _PRODUCT
+    if policy_path is not None:
+        policy = read_policy(policy_path)
     if system:
-        _check_system(engine, conversion, params, design_name)
+        _check_system(engine, policy, name, policy_path, params, design_name)
     x, y = _read_operands(a, w)
     check_output(output)
-    for source in (a, w):
+    for source in (a, w, *([policy_path] if policy_path is not None else [])):
         if output.exists() and output.samefile(source):
             raise click.UsageError(f"--output must not be the input {source}")
-    used = {"--a-format": a_format, "--w-format": w_format}
-    if outliers is not None:
-        used |= {"--outliers": "mx9", "--outlier-w-format": outlier_w_format or w_format}
+    if policy_path is not None:
+        used = _formats_of_layer(policy, name, x.shape[1], policy_path)
+    else:
+        used = {"--a-format": a_format, "--w-format": w_format}
+        if outliers is not None:
+            used |= {"--outliers": "mx9", "--outlier-w-format": outlier_w_format or w_format}
     if engine != "golden":
         for option, fmt in used.items():
             if fmt not in params.formats:
                 has = ", ".join(params.formats)
                 raise click.UsageError(f"{option} needs {fmt}, but the design ({design_name}) has only {has}")
-    channels = np.zeros(0, np.int64)
     if outliers is not None:
         if isinstance(outliers, int) and outliers > x.shape[1]:
             raise click.UsageError(f"--outliers must be at most the K={x.shape[1]} channels of {a}, not {outliers}")
-        channels = golden.select_outliers(x, outliers)
-        if not len(channels):
+        policy = replace(policy, outliers={_PRODUCT: golden.select_outliers(x, outliers)})
+        if not policy.outliers[_PRODUCT]:
             click.echo(f"warning: --outliers {outliers} is none of the K={x.shape[1]} channels", err=True)
-    if conversion["nonfinite"] == "nan":
+    if policy.nonfinite == "nan":
         warn_nonfinite({str(a): x, str(w): y})
-    stored_a = golden.split_outliers(x, channels, a_format, "mx9", axis=1, **conversion)
-    stored_w = golden.repeat_outliers(y, channels, w_format, outlier_w_format, axis=0, **conversion)
+    stored_a, stored_w = policy.quantize_a(name, x), policy.quantize_w(name, y)
 
     (m, k), n = x.shape, y.shape[1]
+    if policy_path is not None:
+        click.echo(f"{'policy':<12}{policy_path}: {layer}")
     click.echo(f"{'C = A @ W':<12}{m} x {k} x {n}; A {_describe(stored_a)}; W {_describe(stored_w)}")
     result = golden.gemm(stored_a, stored_w)
     if system:
-        result = _simulate_system(
-            x, stored_a, stored_w, channels, a_format, conversion, result, engine, build_dir, params, design_name
-        )
+        result = _simulate_system(x, stored_a, stored_w, policy, name, result, engine, build_dir, params, design_name)
     elif engine != "golden":
         result = _simulate(stored_a, stored_w, result, engine, build_dir, params, design_name)
     write_npy(output, result)
     click.echo(f"{'wrote':<12}{output}")
 
 
-def _check_system(engine: str, conversion: dict[str, str], params: Params, design_name: str) -> None:
+def _check_policy_usage(policy: Path | None, layer: str | None) -> None:
+    if (policy is None) != (layer is None):
+        raise click.UsageError("--policy needs --layer" if layer is None else "--layer needs --policy")
+    given = click.get_current_context().get_parameter_source
+    for name in _POLICY_SAYS:
+        if policy is not None and given(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--policy and --{name.replace('_', '-')} exclude each other")
+
+
+def _formats_of_layer(policy: PrecisionPolicy, name: str, k: int, path: Path) -> dict[str, str]:
+    """What the layer needs each of its formats for; InputError where the policy has no formats for it."""
+    try:
+        segments = policy.segments(name, k)
+    except ValueError as e:
+        raise InputError(f"{path}: {e}") from None
+    if segments is None:
+        raise click.UsageError(f"--layer must not be exempt in {path}, as {name} is, which stays float32")
+    if policy.outliers and name not in policy.outliers and HEAD_PRODUCT.fullmatch(name) is None:
+        click.echo(f"warning: {path} names no outliers of {name}", err=True)
+    return {f"{path}: {fmt} of {name}": fmt for a, w, _ in segments for fmt in (a, w)}
+
+
+def _check_system(
+    engine: str, policy: PrecisionPolicy, name: str, path: Path | None, params: Params, design_name: str
+) -> None:
     """UsageError where the whole accelerator cannot be simulated so."""
     if engine not in ("verilator", "icarus"):
         raise click.UsageError(f"--system needs --engine verilator or icarus, not {engine}")
-    for name, chosen in conversion.items():
-        designed = getattr(params, name)
+    for option, chosen in policy.options.items():
+        designed = getattr(params, option)
         if designed not in ("runtime", chosen):
-            raise click.UsageError(f"--system needs --{name} {designed}, as the design ({design_name}) has it")
+            what = f"--{option}" if path is None else f"{path} with {option}"
+            raise click.UsageError(f"--system needs {what} {designed}, as the design ({design_name}) has it")
+    if policy.order != "in-place" and policy.outliers.get(name):
+        raise click.UsageError(f"--system converts A in place, not {policy.order}")
 
 
 def _read_operands(a: Path, w: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -157,9 +215,8 @@ def _simulate_system(
     x: np.ndarray,
     a: MXTensor,
     w: MXTensor,
-    channels: np.ndarray,
-    a_format: str,
-    conversion: dict[str, str],
+    policy: PrecisionPolicy,
+    name: str,
     expected: np.ndarray,
     engine: str,
     build_dir: Path,
@@ -171,6 +228,7 @@ def _simulate_system(
     from ..sim.compare import compare
     from ..sim.system import System, simulate_product
 
+    channels = () if HEAD_PRODUCT.fullmatch(name) else policy.outliers.get(name, ())
     if len(channels) > params.most_outliers:
         raise click.UsageError(
             f"--system takes at most {params.most_outliers} outlier channels, as outlier_depth={params.outlier_depth}, "
@@ -187,7 +245,7 @@ def _simulate_system(
         build_dir=build_dir,
         limit=10_000_000 + 10 * (found.engines + found.a + found.w + found.bus + expected.size),
     )
-    rounding = ROUNDINGS.index(conversion["rounding"])
+    a_format, rounding = a.segments[0].format.name, ROUNDINGS.index(policy.rounding)
     try:
         result, run = simulate_product(system, x, w, a_format=a_format, channels=channels, rounding=rounding)
     except ValueError as e:

@@ -1,7 +1,7 @@
 """The software half of the demo: images of a DiT under several precisions, and the operands of some of its products."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,17 +103,17 @@ def quantize_layer(layer: Layer, policy: PrecisionPolicy) -> Precision:
 
 
 def make_mlp(model: DiT, block: str, policy: PrecisionPolicy, params: Params) -> tuple[Linear, Linear]:
-    """The two layers of a block's MLP: a policy's outliers in MX9, all else in MX6, converted as a design does it."""
+    """The two layers of a block's MLP under a policy, but for weights in one format and a design's own conversion."""
     rounding = ROUNDINGS[0] if params.rounding == "runtime" else params.rounding
-    options = {"rounding": rounding, "subnormals": params.subnormals, "nonfinite": params.nonfinite}
+    changed = replace(
+        policy,
+        outlier_weight_format=policy.weight_format,
+        rounding=rounding,
+        subnormals=params.subnormals,
+        nonfinite=params.nonfinite,
+    )
     fc1, fc2 = (
-        Linear(
-            name=name,
-            w=model.weight(name),
-            bias=model.bias(name),
-            channels=policy.outliers[name],
-            options=options,
-        )
+        Linear(name=name, w=model.weight(name), bias=model.bias(name), policy=changed)
         for name in (f"{block}.mlp.fc1", f"{block}.mlp.fc2")
     )
     return fc1, fc2

@@ -2,11 +2,13 @@
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from golden.policy import PrecisionPolicy
 
 from ..host import Accelerator, Arena
 from ..mlp import Linear, LinearRun, memory_bytes, run_mlp
@@ -84,7 +86,11 @@ def mlp_program(transport: TimedTransport, arguments: dict[str, Any]) -> list[di
     arena = Arena(watched, 0, arguments["size"])
     accelerator = Accelerator(watched, arena, clock=transport.clock)
     fc1, fc2 = (
-        Linear(**layer | {name: np.array(layer[name], np.float32) for name in ("w", "bias")})
+        Linear(
+            name=layer["name"],
+            **{name: np.array(layer[name], np.float32) for name in ("w", "bias")},
+            policy=PrecisionPolicy.from_dict(layer["policy"]),
+        )
         for layer in arguments["layers"]
     )
     x = np.array(arguments["x"], np.float32)
@@ -102,8 +108,8 @@ def pass_cycles(layer: Linear, rows: int, params: Params) -> int:
 
 def plain(layer: Linear) -> dict[str, Any]:
     """A layer as JSON can hold it: float32 numbers come back as they were."""
-    plain = {f.name: getattr(layer, f.name) for f in fields(layer)}
-    return plain | {name: np.asarray(plain[name]).tolist() for name in ("w", "bias", "channels")}
+    arrays = {name: getattr(layer, name).tolist() for name in ("w", "bias")}
+    return {"name": layer.name, **arrays, "policy": layer.policy.to_dict()}
 
 
 class _Watched:

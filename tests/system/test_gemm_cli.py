@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import golden
+from golden.policy import MXGemm, PrecisionPolicy
 from mixdit_hw import cli
 from mixdit_hw.errors import ToolError
 from mixdit_hw.files import read_npz
@@ -81,6 +84,123 @@ def test_golden_alone_and_default_formats(data: Data) -> None:
     assert_same_bits(np.load("C.npy"), golden.gemm(golden.quantize(data.a, "mx6"), golden.quantize(data.w, "mx6", 0)))
     assert data.gemm("--engine", "golden", "--a-format", "mx9", "--w-format", "mx4")[0] == 0
     assert_same_bits(np.load("C.npy"), golden.gemm(golden.quantize(data.a, "mx9"), golden.quantize(data.w, "mx4", 0)))
+
+
+LAYER = "blocks.0.mlp.fc1"
+BY_POLICY = ("--policy", "p.json", "--layer", LAYER)
+
+
+def write_policy(**changes: Any) -> PrecisionPolicy:
+    """A policy, also in p.json; the outliers of `LAYER` are not A's largest channels."""
+    settings = {
+        "inlier_format": "mx4",
+        "outlier_weight_format": "mx9",
+        "outliers": {LAYER: (3, 7, 39)},
+        "heads": {"blocks.0.attn": (1,)},
+        "head_v_format": "mx6",
+    }
+    policy = PrecisionPolicy(**settings | changes)
+    Path("p.json").write_text(policy.to_json())
+    return policy
+
+
+@pytest.mark.parametrize("engine", ["golden", *ENGINES])
+@pytest.mark.parametrize("order", ["in-place", "gathered"])
+def test_policy_on_every_engine(data: Data, engine: str, order: str) -> None:
+    need_engine(engine)
+    policy = write_policy(order=order, rounding="truncate", nonfinite="saturate")
+    data.a[2, 5] = np.inf
+    np.save("A.npy", data.a)
+    status, out, err = data.gemm("--engine", engine, "--preset", "tiny", *BY_POLICY)
+    assert (status, err) == (0, "")
+    k = 40 if order == "in-place" else 37
+    a, w = (f"{k} channels in {fmt} + 3 channels in mx9" for fmt in ("mx4", "mx6"))
+    assert out.splitlines()[:2] == [
+        f"policy      p.json: {LAYER}",
+        f"C = A @ W   13 x 40 x 5; A {a}; W {w}",
+    ]
+    assert_same_bits(np.load("C.npy"), MXGemm(policy)(LAYER, data.a, data.w))
+
+
+@pytest.mark.parametrize("engine", VERILOG_ENGINES)
+@pytest.mark.parametrize("layer", [LAYER, "blocks.0.attn.av.1", "blocks.0.attn.qk.0"])
+def test_policy_in_the_system(data: Data, engine: str, layer: str) -> None:
+    need_engine(engine)
+    policy = write_policy()
+    status, out, err = data.gemm("--system", "--engine", engine, "--preset", "tiny", *BY_POLICY[:3], layer)
+    assert (status, err) == (0, "")
+    assert "equal       65 of 65 elements, bit for bit, to golden" in out.splitlines()
+    assert_same_bits(np.load("C.npy"), MXGemm(policy)(layer, data.a, data.w))
+
+
+def test_layer_without_outliers_is_told(data: Data) -> None:
+    write_policy()
+    args = ("--engine", "golden", "--policy", "p.json", "--layer")
+    assert data.gemm(*args, "blocks.0.mlp.fc2")[::2] == (0, "warning: p.json names no outliers of blocks.0.mlp.fc2\n")
+    assert data.gemm(*args, "blocks.0.attn.qk.0")[::2] == (0, "")
+    write_policy(outliers={})
+    assert data.gemm(*args, "blocks.0.mlp.fc2")[::2] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "args", "line"),
+    [
+        ({}, ["--policy", "p.json"], "--policy needs --layer"),
+        ({}, ["--layer", LAYER], "--layer needs --policy"),
+        ({}, [*BY_POLICY, "--a-format", "mx6"], "--policy and --a-format exclude each other"),
+        ({}, [*BY_POLICY, "--w-format", "mx6"], "--policy and --w-format exclude each other"),
+        ({}, [*BY_POLICY, "--outliers", "1"], "--policy and --outliers exclude each other"),
+        (
+            {},
+            [*BY_POLICY, "--outliers", "1", "--outlier-w-format", "mx9"],
+            "--policy and --outliers exclude each other",
+        ),
+        ({}, [*BY_POLICY, "--rounding", "truncate"], "--policy and --rounding exclude each other"),
+        (
+            {},
+            ["--policy", "p.json", "--layer", "x_embedder.proj"],
+            "--layer must not be exempt in p.json, as x_embedder.proj is, which stays float32",
+        ),
+        ({"outliers": {LAYER: [40]}}, BY_POLICY, f"p.json: outliers of '{LAYER}' must be 0 to 39, not 40"),
+        (
+            {},
+            [*BY_POLICY, "--set", "formats=mx6,mx4"],
+            f"p.json: mx9 of {LAYER} needs mx9, but the design (preset small with formats=mx6,mx4) has only mx6, mx4",
+        ),
+        ({}, ["--policy", "no.json", "--layer", LAYER], "no.json: cannot be read: No such file or directory"),
+        ({}, [*BY_POLICY, "-o", "p.json", "--engine", "golden"], "--output must not be the input p.json"),
+        (
+            {"order": "gathered"},
+            [*BY_POLICY, "--system", "--preset", "tiny"],
+            "--system converts A in place, not gathered",
+        ),
+        (
+            {"rounding": "truncate"},
+            [*BY_POLICY, "--system", "--preset", "tiny"],
+            "--system needs p.json with rounding nearest-even, as the design (preset tiny) has it",
+        ),
+    ],
+)
+def test_wrong_use_of_a_policy(data: Data, changes: dict, args: Sequence[str], line: str) -> None:
+    write_policy(**changes)
+    assert data.gemm(*args) == (2, "", f"mixdit gemm: {line}\n")
+    assert files() == ["A.npy", "W.npy", "p.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[", "policy must be JSON: Expecting value: line 1 column 2 (char 1)"),
+        ("{}", "format must be 'mixdit-policy-1', not None"),
+        ('{"format": "mixdit-policy-1", "layer": 1}', "unknown policy field 'layer'; known are "),
+    ],
+)
+def test_malformed_policy(data: Data, text: str, line: str) -> None:
+    Path("p.json").write_text(text)
+    status, out, err = data.gemm(*BY_POLICY)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"mixdit gemm: p.json: {line}")
+    assert err.count("\n") == 1
 
 
 def test_nan_and_inf_are_data_with_one_warning(data: Data) -> None:

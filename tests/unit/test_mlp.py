@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import golden
 from golden.capture import Capture, Peaks
 from golden.diffusion import sample
 from golden.dit import gelu
-from golden.policy import MXGemm, calibrate
+from golden.policy import MXGemm, PrecisionPolicy, calibrate
 from mixdit_hw.checkpoint import load_dit
 from mixdit_hw.errors import CheckError, JobFault
 from mixdit_hw.host import Accelerator, Arena
@@ -47,21 +48,28 @@ def device(size: int, params: Params = TINY) -> tuple[Accelerator, Arena]:
     return Accelerator(transport, arena), arena
 
 
-def random_layers(seed: int, options: dict[str, str] | None = None) -> tuple[Linear, Linear]:
+def random_layers(seed: int, rounding: str = "nearest-even") -> tuple[Linear, Linear]:
     rng = np.random.default_rng(seed)
-    sizes = [(20, 37), (37, 5)]
-    fc1, fc2 = (
-        Linear(
-            name=f"fc{i + 1}",
-            w=random_matrix(rng, (k, n), "gaussian"),
-            bias=random_matrix(rng, (1, n), "gaussian")[0],
-            channels=tuple(sorted(rng.choice(k, int(rng.integers(0, 9)), replace=False).tolist())),
-            outlier_w_format=("mx6", "mx9")[seed % 2],
-            options=options or {},
-        )
-        for i, (k, n) in enumerate(sizes)
+    sizes = {"fc1": (20, 37), "fc2": (37, 5)}
+    arrays = {
+        name: (random_matrix(rng, (k, n), "gaussian"), random_matrix(rng, (1, n), "gaussian")[0])
+        for name, (k, n) in sizes.items()
+    }
+    policy = PrecisionPolicy(
+        outliers={
+            name: tuple(rng.choice(k, int(rng.integers(0, 9)), replace=False).tolist())
+            for name, (k, _) in sizes.items()
+        },
+        inlier_format=("mx6", "mx4")[seed // 2 % 2],
+        outlier_weight_format=("mx6", "mx9")[seed % 2],
+        rounding=rounding,
     )
+    fc1, fc2 = (Linear(name=name, w=w, bias=bias, policy=policy) for name, (w, bias) in arrays.items())
     return fc1, fc2
+
+
+def with_policy(layer: Linear, **changes: Any) -> Linear:
+    return replace(layer, policy=replace(layer.policy, **changes))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -77,16 +85,16 @@ def test_every_bit_is_goldens(seed: int) -> None:
 
 @pytest.mark.parametrize("rounding", ["truncate", "half-away"])
 def test_rounding_of_a_job(rounding: str) -> None:
-    fc1, _ = random_layers(1, {"rounding": rounding})
+    fc1, _ = random_layers(1, rounding)
     x = np.random.default_rng(5).integers(-40, 40, (3, 20)).astype(np.float32)  # MX6 has many of them in the middle
     accelerator, arena = device(1 << 17, TINY.replace(rounding="runtime"))
     assert_same_bits(run_linear(accelerator, arena, fc1, x).result, fc1.expected(x))
-    assert not np.array_equal(fc1.expected(x), replace(fc1, options={}).expected(x))
+    assert not np.array_equal(fc1.expected(x), with_policy(fc1, rounding="nearest-even").expected(x))
 
 
 def test_too_many_outliers_are_a_fault() -> None:
     fc1, _ = random_layers(0)
-    fc1 = replace(fc1, channels=tuple(range(20)))
+    fc1 = with_policy(fc1, outliers={"fc1": tuple(range(20))})
     accelerator, arena = device(1 << 17, TINY.replace(formats=("mx6",)))
     with raises_exactly(JobFault, "job 7 stopped with fault 3, FORMAT"):
         run_linear(accelerator, arena, fc1, np.ones((2, 20), np.float32), tag=7)
@@ -128,7 +136,8 @@ def test_the_program_in_the_simulator() -> None:
 
 def test_cycles_of_passes() -> None:
     rng = np.random.default_rng(0)
-    layer = Linear(name="fc", w=random_matrix(rng, (20, 5), "wide"), bias=np.zeros(5, np.float32), channels=[1])
+    policy = PrecisionPolicy(outliers={"fc": (1,)})
+    layer = Linear(name="fc", w=random_matrix(rng, (20, 5), "wide"), bias=np.zeros(5, np.float32), policy=policy)
     # 2 x 3 tiles of 8 x 2; 2 blocks of one pass, and one of two; 4 cycles a pass
     assert pass_cycles(layer, 9, TINY) == 2 * 3 * (2 + 2) * 4
 
