@@ -1,5 +1,6 @@
 """What the documents say of parameters, ports and files is what there is."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import golden
 from examples import random_dit
 from golden.formats import get_format
+from golden.policy import MXGemm, PrecisionPolicy
 from mixdit_hw.cli import run
 from mixdit_hw.emit import UNITS
 from mixdit_hw.emit.registers import HEADER, c_header
@@ -219,3 +221,27 @@ def test_snippet_of_the_checkpoints(
     assert capsys.readouterr().out.endswith("None 32 (1, 1, 384)\n")
     assert latents.shape == (2, 4, 8, 8)
     assert np.isfinite(latents).all()
+
+
+def test_the_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The snippet makes a policy, which the commands take; the table has all fields with their defaults."""
+    path = ROOT / "docs" / "policy.md"
+    monkeypatch.chdir(tmp_path)
+    found = run_snippet(path)
+    assert found["images"].shape == (1, 1, 8, 8)
+    commands = re.findall(r"^    mixdit (.*)", path.read_text(), re.M)
+    assert len(commands) == 3
+    for command in commands:
+        args = command.replace("examples/", f"{ROOT}/examples/").replace("--system", "--engine golden").split()
+        assert run(args) == 0
+    assert capsys.readouterr().err == ""
+    expected = MXGemm(found["policy"])("blocks.1.mlp.fc1", found["a"], found["w"])
+    assert np.array_equal(np.load("C.npy"), expected)
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", path.read_text(), re.M)
+    told = {}
+    for names, defaults in rows:
+        values = re.findall(r"`([^`]*)`", defaults)
+        told |= dict(zip(re.findall(r"`(\w+)`", names), values or [""], strict=True))
+    plain = json.loads(PrecisionPolicy().to_json())
+    assert list(told) == list(plain)
+    assert {k: json.loads(v) for k, v in told.items() if v} == {k: v for k, v in plain.items() if k != "exempt"}
