@@ -16,6 +16,7 @@ Under a policy of precisions, a layer of that name::
 Nothing here is specific to a simulator: what reaches registers and memory is a `Transport`.
 """
 
+import operator
 import struct
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import groupby
+from numbers import Real
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,7 +113,7 @@ class Capabilities:
     k_depth, a_slots, store_lanes
         As `Params` has them.
     outliers
-        Most outlier channels of a job.
+        Outlier channels of a job that go in one pass; 0 where the design has no MX9, and so no outliers.
     """
 
     rows: int
@@ -149,6 +151,8 @@ class Accelerator:
     DeviceError
         ID, version or numerics are not those of this package; or the accelerator is at work or halted, and is not to
         recover, or does not within 10 seconds. The text says which.
+    ValueError
+        The address is no multiple of 64.
     """
 
     def __init__(
@@ -159,6 +163,10 @@ class Accelerator:
         clock: Callable[[], float] = time.monotonic,
         recover: bool = False,
     ) -> None:
+        if not isinstance(descriptors, Arena):
+            descriptors = operator.index(descriptors)
+            if descriptors % ALIGNMENT:
+                raise ValueError(f"descriptors must be at a multiple of {ALIGNMENT}, not at {descriptors:#x}")
         self._transport = transport
         self._clock = clock
         self._check("ID", IDENTITY)
@@ -171,8 +179,9 @@ class Accelerator:
             self._recover()
         self._require_idle()
         slots = self.capabilities.queue_depth + 2  # those that wait, the one that runs, and the one that is written
-        place = descriptors if isinstance(descriptors, int) else descriptors.allocate(slots * DESCRIPTOR_BYTES)
-        self._slots = deque(place + i * DESCRIPTOR_BYTES for i in range(slots))
+        if isinstance(descriptors, Arena):
+            descriptors = descriptors.allocate(slots * DESCRIPTOR_BYTES)
+        self._slots = deque(descriptors + i * DESCRIPTOR_BYTES for i in range(slots))
         self._done = self._read("DONE_COUNT")
         self._submitted = 0
         self._write("IRQ_ENABLE", IRQ_JOB | IRQ_EMPTY | IRQ_FAULT | IRQ_DROPPED)
@@ -363,6 +372,11 @@ class Stored:
         The axis that a row in memory goes along: 1 of a matrix stored row by row, 0 of one stored column by column.
     segments
         Of MX: formats and positions along that axis.
+
+    Raises
+    ------
+    TypeError
+        ``data`` is no `Data`, such as the name of a format.
     """
 
     address: int
@@ -371,6 +385,9 @@ class Stored:
     data: Data
     axis: int = 1
     segments: tuple[golden.Segment, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_data(self.data)
 
     @property
     def rows(self) -> int:
@@ -398,6 +415,22 @@ class Stored:
         if axis == self.axis:
             return self
         return replace(self, axis=axis, shape=self.shape[::-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredWords:
+    """A scale or bias in memory: an FP32 word for each column.
+
+    Parameters
+    ----------
+    address
+        Of the first one.
+    count
+        How many there are.
+    """
+
+    address: int
+    count: int
 
 
 class Arena:
@@ -438,9 +471,9 @@ class Arena:
         largest = max((end - first for first, end in self._free), default=0)
         raise DeviceError(f"the memory has no {count} bytes left in one piece, but {largest}")
 
-    def free(self, place: "int | Stored") -> None:
-        """Take back what `allocate`, `store` or `result` gave; ValueError where that is not given out."""
-        address = place if isinstance(place, int) else place.address
+    def free(self, place: int | Stored | StoredWords) -> None:
+        """Take back what `allocate`, `result` or a store gave; ValueError where that is not given out."""
+        address = place.address if isinstance(place, Stored | StoredWords) else place
         if address not in self._used:
             raise ValueError(f"nothing was given out at {address:#x}")
         merged: list[tuple[int, int]] = []
@@ -476,9 +509,10 @@ class Arena:
         channels = policy.outliers.get(name, ())
         return self.store_mask(channels, k) if channels else 0
 
-    def store_words(self, x: np.ndarray) -> int:
-        """Store a scale or bias for each column, float32 (N,); its address."""
-        return self.store_bytes(np.ascontiguousarray(x, "<f4").tobytes())
+    def store_words(self, x: np.ndarray) -> StoredWords:
+        """Store a scale or bias for each column, float32 (N,)."""
+        words = np.ascontiguousarray(x, "<f4")
+        return StoredWords(address=self.store_bytes(words.tobytes()), count=words.size)
 
     def store_mask(self, channels: Sequence[int] | np.ndarray, k: int) -> int:
         """Store the mask that marks those channels of k; its address."""
@@ -510,7 +544,15 @@ class Arena:
             What to store.
         formats, split, head
             Of MX, see `Job`: without a ``split`` all is of the first format.
+
+        Raises
+        ------
+        TypeError
+            ``data`` is no `Data`, such as the name of a format.
+        DeviceError
+            No gap is large enough.
         """
+        _check_data(data)
         segments: tuple[golden.Segment, ...] = ()
         if data is Data.MX:
             runs = result_runs(n, n if split is None else split, head)
@@ -557,18 +599,31 @@ class Affine:
     value
         The number.
     address
-        Of N FP32 words, as `Arena.store_words` gives it.
+        Of N FP32 words: what `Arena.store_words` gives, or a plain address, whose number of words nobody checks.
+
+    Raises
+    ------
+    TypeError
+        ``value`` is no number, or ``address`` is neither.
+    ValueError
+        Both are given.
     """
 
-    value: float | None = None
-    address: int | None = None
+    value: float | np.floating | None = None
+    address: int | StoredWords | None = None
     fields: tuple[Operand, int] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.value is not None and self.address is not None:
             raise ValueError("an operand must be a value or an address, not both")
-        if self.address is not None:
-            fields = Operand.COLUMN, self.address
+        if not isinstance(self.value, Real | None):
+            raise TypeError(f"value must be a number, not {type(self.value).__name__}: for columns, {_COLUMNS}")
+        if not isinstance(self.address, int | np.integer | StoredWords | None):
+            raise TypeError(f"address must be that of words in memory, not {type(self.address).__name__}: {_COLUMNS}")
+        if isinstance(self.address, StoredWords):
+            fields = Operand.COLUMN, self.address.address
+        elif self.address is not None:
+            fields = Operand.COLUMN, int(self.address)
         elif self.value is not None:
             fields = Operand.TENSOR, int(np.float32(self.value).view(np.uint32))
         else:
@@ -577,6 +632,21 @@ class Affine:
 
 
 NOTHING = Affine()
+_COLUMNS = "Affine(address=arena.store_words(x))"
+
+
+def _check_data(data: object) -> None:
+    if not isinstance(data, Data):
+        raise TypeError(f"data must be Data.FP32, Data.BF16 or Data.MX, not {data!r}: formats of MX are given apart")
+
+
+def _check_affine(name: str, given: object, columns: int) -> None:
+    """TypeError for what is no `Affine`; ValueError for one of fewer words than there are columns."""
+    if not isinstance(given, Affine):
+        number = "for one number, Affine(value=x)"
+        raise TypeError(f"{name} must be an Affine, not {type(given).__name__}: {number}; for columns, {_COLUMNS}")
+    if isinstance(given.address, StoredWords) and given.address.count < columns:
+        raise ValueError(f"{name} must have a word for each of the N={columns} columns, not {given.address.count}")
 
 
 def mask_bytes(channels: Sequence[int] | np.ndarray, k: int) -> bytes:
@@ -641,9 +711,12 @@ def gemm_job(
 
     Raises
     ------
+    TypeError
+        Scale or bias is no `Affine`.
     ValueError
-        Shapes, blocks or types do not fit each other, a size is above 65535, or formats change more than three times
-        along K. Formats that the design lacks, and memory that it may not touch, are its own to tell.
+        Shapes, blocks or types do not fit each other, a size is above 65535, scale or bias has too few words, or
+        formats change more than three times along K. Formats that the design lacks, and memory that it may not touch,
+        are its own to tell.
     """
     m, k, n = *a.shape, w.shape[1]
     if a.axis != 1 or (w.data is Data.MX and w.axis != 0) or c.axis != 1:
@@ -680,6 +753,8 @@ def gemm_job(
         wanted = [(get_format(formats[i]), length) for i, length in result_runs(n, split, head)]
         if [(s.format, s.length) for s in c.segments] != wanted:
             raise ValueError("c must have been made with the same formats, split and head")
+    for name, affine in (("scale", scale), ("bias", bias)):
+        _check_affine(name, affine, n)
     (scale_mode, scale_bits), (bias_mode, bias_bits) = scale.fields, bias.fields
     return Job(
         m=m,

@@ -67,7 +67,8 @@ class Params:
     cmd_depth
         Tile commands that can wait, 1 to 64.
     outlier_depth
-        Blocks of outliers that the outlier split can keep, 1 to 1024: a row of A may have 16 of them each.
+        Blocks of outliers that the outlier split can keep, 1 to 1024, of 16 channels each. Jobs with more than
+        ``most_outliers`` read their operands again for every tile.
     axi_width
         Bits of the accelerator's AXI data bus: 64, 128, 256 or 512.
     address_bits
@@ -298,8 +299,13 @@ class Params:
 
     @property
     def most_outliers(self) -> int:
-        """Outlier channels that a row may have, 16*outlier_depth + 15; none without MX9."""
+        """Outlier channels of a row that go in one pass, 16*outlier_depth + 15; none without MX9."""
         return BLOCK_SIZE * self.outlier_depth + BLOCK_SIZE - 1 if MX9.name in self.formats else 0
+
+    @property
+    def outlier_chunk(self) -> int:
+        """K blocks of a chunk of a job with more outlier channels than go in one pass, min(k_depth, outlier_depth)."""
+        return min(self.k_depth, self.outlier_depth) if MX9.name in self.formats else self.k_depth
 
     @property
     def store_lanes(self) -> int:

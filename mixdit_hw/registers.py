@@ -231,7 +231,7 @@ REGISTERS = register_map(
         "CAP_OUTLIERS",
         0x014,
         "ro",
-        "The most outlier channels that a job may have; 0 where the design has no MX9.",
+        "Outlier channels of a job that go in one pass; with more, operands are read again for every tile. 0: no MX9.",
         reset=None,
     ),
     *(

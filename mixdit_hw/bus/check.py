@@ -184,10 +184,13 @@ class JobCheck(wiring.Component):
                 job.a_formats[i].eq(raw[f"segment{i}_a"]),
                 job.w_formats[i].eq(raw[f"segment{i}_w"]),
             ]
-        over = total > p.k_depth
-        chunked, group = Signal(reset_less=True), Signal.like(job.group, reset_less=True)
+        many = raw["outliers"] > p.most_outliers
+        over = (total > p.k_depth) | many
+        chunked, short_chunks = Signal(reset_less=True), Signal(reset_less=True)
+        group = Signal.like(job.group, reset_less=True)
         m.d.sync += [
             chunked.eq(over),
+            short_chunks.eq(many),
             group.eq(Mux(over, 1, Mux(raw["m"] <= p.a_slots * p.tile_rows, p.a_slots, p.a_slots - 1))),
         ]
         same = (
@@ -202,6 +205,7 @@ class JobCheck(wiring.Component):
             job.c_formats[1].eq(raw["c_format1"]),
             job.c_split.eq(raw["c_split"]),
             job.chunked.eq(chunked),
+            job.short_chunks.eq(short_chunks),
             job.group.eq(group),
             self.outliers.eq(raw["outliers"]),
             self.mask.eq(raw["mask_address"]),
@@ -249,9 +253,7 @@ class JobCheck(wiring.Component):
         converted = (raw["a_type"] != Data.MX) | (raw["w_type"] != Data.MX)
         wrong |= converted & (total != k_blocks + _blocks(raw["outliers"]))
         has_outliers = raw["outliers"] != 0
-        wrong |= has_outliers & (
-            (raw["a_type"] == Data.MX) | (raw["w_type"] != Data.MX) | (raw["outliers"] > p.most_outliers) | ~border
-        )
+        wrong |= has_outliers & ((raw["a_type"] == Data.MX) | (raw["w_type"] != Data.MX) | ~border)
         is_mx = raw["c_type"] == Data.MX
         split = raw["c_split"]
         wrong |= is_mx & (split > raw["n"][:SIZE_BITS])

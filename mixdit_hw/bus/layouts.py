@@ -109,7 +109,9 @@ class JobLayout(data.StructLayout):
     rounding : 2
         Of the converters, where the design chooses at run time.
     chunked : 1
-        The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+        The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they come in chunks.
+    short_chunks : 1
+        The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth else.
     group : 3
         Panels of A that stay on chip together and share each tile of W.
     """
@@ -125,7 +127,7 @@ class JobLayout(data.StructLayout):
             | {name: address for name in ("a_address", "w_address", "c_address")}
             | {name: 32 for name in ("a_stride", "w_stride", "c_stride")}
             | {"scale_mode": 2, "bias_mode": 2, "scale": 64, "bias": 64}
-            | {"rounding": 2, "chunked": 1, "group": 3}
+            | {"rounding": 2, "chunked": 1, "short_chunks": 1, "group": 3}
         )
 
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden.formats import BLOCK_SIZE, MX9
 
+from ..job import MAX_SIZE
 from ..params import Params
 from ..shapes import FORMAT_CODE_BITS, FP32_BITS
 from ..stream import StreamRegister
@@ -14,6 +15,7 @@ from .compact import Compactor
 from .convert import ROUNDING_BITS, WordsLayout
 
 ORDERS = ("in-place", "gathered")
+MOST_FULL = MAX_SIZE // BLOCK_SIZE  # full blocks of outliers of a row
 
 
 class RowLayout(data.StructLayout):
@@ -58,6 +60,9 @@ class OutlierSplit(wiring.Component):
     Latency one cycle (``latency``; in the gathered order: from the word that fills a block). Throughput 16 words
     and one block a cycle; while a row's appended blocks leave, the input waits, and the output has no gaps.
 
+    With a window a row may have any number of outliers. All of its blocks leave, but only the last ``depth`` of the
+    full blocks of outliers before number ``window_end`` hold what they should, and other full ones anything.
+
     Parameters
     ----------
     params
@@ -66,6 +71,8 @@ class OutlierSplit(wiring.Component):
         Full blocks of outliers that can be kept, at least 1: a row may have 16 * depth + 15 outliers.
     order
         ``in-place`` or ``gathered``. Gathering takes a second `Compactor`.
+    windowed
+        With a window, instead of ``overflow``.
 
     Members
     -------
@@ -75,6 +82,8 @@ class OutlierSplit(wiring.Component):
         Words in their stored order, those of one block a beat.
     overflow : Out(1)
         A row had more outliers than there is room for, and some were lost. Stays until reset.
+    window_end : In(13)
+        Where windowed: number of the first block of outliers behind the window. Constant while a row comes.
 
     Raises
     ------
@@ -86,7 +95,7 @@ class OutlierSplit(wiring.Component):
 
     unit_name = "outlier_split"
 
-    def __init__(self, params: Params, *, depth: int = 4, order: str = "in-place") -> None:
+    def __init__(self, params: Params, *, depth: int = 4, order: str = "in-place", windowed: bool = False) -> None:
         if not isinstance(params, Params):
             raise TypeError(f"params must be a Params, not {params!r}")
         if MX9.name not in params.formats:
@@ -101,18 +110,19 @@ class OutlierSplit(wiring.Component):
             {
                 "i": In(stream.Signature(RowLayout(params))),
                 "o": Out(stream.Signature(WordsLayout(params))),
-                "overflow": Out(1),
             }
+            | ({"window_end": In(range(MOST_FULL + 2))} if windowed else {"overflow": Out(1)})
         )
         self._params = params
         self._depth = depth
         self._order = order
+        self._windowed = windowed
 
     @property
     def unit_key(self) -> tuple:
         """What the hardware depends on."""
         runtime = int(self._params.rounding == "runtime")
-        return ("depth", self._depth), ("order", self._order), ("runtime", runtime)
+        return ("depth", self._depth), ("order", self._order), ("runtime", runtime), ("windowed", int(self._windowed))
 
     @property
     def latency(self) -> int:
@@ -138,7 +148,7 @@ class OutlierSplit(wiring.Component):
             outliers.mask.eq(i.outliers & i.present),
             outliers.enable.eq(transfer),
         ]
-        stored, sent, stored_block = self._store(m, outliers)
+        stored, send, stored_block = self._store(m, outliers)
         options = {name: field for name, field in WordsLayout(self._params) if name != "words"}
         kept = {name: Signal(field.shape, name=f"kept_{name}") for name, field in options.items()}
         with m.If(transfer):
@@ -179,41 +189,45 @@ class OutlierSplit(wiring.Component):
             with m.State("OUTLIERS"):
                 more, final = Signal(), Signal()
                 m.d.comb += [
-                    more.eq(sent != stored),
-                    final.eq(~more | ((sent + 1 == stored) & (outliers.count == 0))),
+                    more.eq(stored != 0),
+                    final.eq(~more | ((stored == 1) & (outliers.count == 0))),
                     out.i.valid.eq(1),
                     Value.cast(o.words).eq(Mux(more, stored_block, outliers.rest)),
                 ]
                 m.d.comb += [o[name].eq(signal) for name, signal in kept.items()]
                 m.d.comb += o.format.eq(MX9.code)
                 with m.If(out.i.ready):
-                    m.d.sync += sent.eq(sent + 1)
+                    m.d.comb += send.eq(more)
                     with m.If(final):
                         m.d.comb += outliers.clear.eq(1)
-                        m.d.sync += [stored.eq(0), sent.eq(0)]
                         m.next = "ROW"
         return m
 
     def _store(self, m: Module, outliers: Compactor) -> tuple[Signal, Signal, Value]:
-        """Memory of a row's full blocks: how many it holds, how many are sent, and the next to send.
+        """Memory of a row's full blocks: how many are yet to send, a signal that sends one, and the next.
 
-        It is filled while the row comes and emptied after it, so that it needs no wrapping pointers.
+        It is filled while the row comes and emptied after it. Blocks behind the window have their places too, in turn
+        with all others, but are not written.
         """
         shape = Value.cast(outliers.block).shape()
         m.submodules.store = store = memory.Memory(shape=shape, depth=self._depth, init=[])
-        stored, sent = Signal(range(self._depth + 1)), Signal(range(self._depth + 1))
+        stored = Signal(range((MOST_FULL if self._windowed else self._depth) + 1))
+        put, got = Signal(range(self._depth)), Signal(range(self._depth))
         write, read = store.write_port(), store.read_port(domain="comb")
-        filled = Signal()
+        filled, kept, send = Signal(), Signal(), Signal()
         m.d.comb += [
             filled.eq(outliers.enable & outliers.full),
-            write.addr.eq(stored),
+            kept.eq(stored < self.window_end if self._windowed else stored != self._depth),
+            write.addr.eq(put),
             write.data.eq(outliers.block),
-            write.en.eq(filled & (stored != self._depth)),
-            read.addr.eq(sent),
+            write.en.eq(filled & kept),
+            read.addr.eq(got),
         ]
-        with m.If(filled):
-            with m.If(stored == self._depth):
+        with m.If(filled & (1 if self._windowed else kept)):
+            m.d.sync += [stored.eq(stored + 1), put.eq(Mux(put == self._depth - 1, 0, put + 1))]
+        if not self._windowed:
+            with m.If(filled & ~kept):
                 m.d.sync += self.overflow.eq(1)
-            with m.Else():
-                m.d.sync += stored.eq(stored + 1)
-        return stored, sent, read.data
+        with m.If(send):
+            m.d.sync += [stored.eq(stored - 1), got.eq(Mux(got == self._depth - 1, 0, got + 1))]
+        return stored, send, read.data

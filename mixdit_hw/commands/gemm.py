@@ -226,30 +226,31 @@ def _simulate_system(
     """The accelerator's result, told and found equal to golden's."""
     from ..emit import emit_verilog
     from ..sim.compare import compare
-    from ..sim.system import System, simulate_product
+    from ..sim.system import System, compile_system, simulate_product
 
-    channels = () if HEAD_PRODUCT.fullmatch(name) else policy.outliers.get(name, ())
-    if len(channels) > params.most_outliers:
-        raise click.UsageError(
-            f"--system takes at most {params.most_outliers} outlier channels, as outlier_depth={params.outlier_depth}, "
-            f"not {len(channels)}"
-        )
     size = f"{params.rows} x {params.columns} engines, T = {params.interleave}, {params.axi_width}-bit bus"
     click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
     found = _buffering(a, w, x.shape[1], params)
     click.echo(f"{'buffers':<12}{_describe_buffers(found, params)}")
-    system = System(
-        engine=engine,
-        params=params,
-        design=emit_verilog(params, "accelerator"),
-        build_dir=build_dir,
-        limit=10_000_000 + 10 * (found.engines + found.a + found.w + found.bus + expected.size),
-    )
     a_format, rounding = a.segments[0].format.name, ROUNDINGS.index(policy.rounding)
-    try:
-        result, run = simulate_product(system, x, w, a_format=a_format, channels=channels, rounding=rounding)
-    except ValueError as e:
-        raise click.UsageError(f"--system: {e}") from None
+    channels = () if HEAD_PRODUCT.fullmatch(name) else policy.outliers.get(name, ())
+    with progress.line() as tell:
+        say = tell or (lambda text: None)
+        say("emitting the accelerator's Verilog")
+        system = System(
+            engine=engine,
+            params=params,
+            design=emit_verilog(params, "accelerator"),
+            build_dir=build_dir,
+            limit=10_000_000 + 10 * (found.engines + found.a + found.w + found.bus + expected.size),
+        )
+        say(f"building the simulation on {engine}")
+        compile_system(system)
+        say(f"simulating on {engine}")
+        try:
+            result, run = simulate_product(system, x, w, a_format=a_format, channels=channels, rounding=rounding)
+        except ValueError as e:
+            raise click.UsageError(f"--system: {e}") from None
     counters = run.counters[0]
     click.echo(f"{'cycles':<12}{counters['job_cycles']:,} of the job; {run.cycles:,} in {run.seconds:.2f} s")
     beats = f"{counters['read_beats']:,} read, {counters['write_beats']:,} written"
@@ -273,7 +274,9 @@ def _describe_buffers(found: Buffering, params: Params) -> str:
     """How often the accelerator reads the operands, and whether that is hidden."""
     reads = f"A is read {_times(found.a_reads)}, W {_times(found.w_reads)}"
     if found.chunked:
-        reads += f", since the K blocks do not fit a slot of {params.k_depth}"
+        short = found.chunk < params.k_depth
+        many = f"there are more than {params.most_outliers} outlier channels"
+        reads += f", since {many if short else f'the K blocks do not fit a slot of {params.k_depth}'}"
     most = "reading is hidden" if found.overlaps else f"bound by {_BUFFER_BOUNDS[found.bound]}"
     return f"{reads}; {most}"
 

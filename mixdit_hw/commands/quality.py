@@ -16,7 +16,7 @@ from ..files import check_outputs, read_text, write_text
 from ..params import Params
 
 REPORT, RESULTS, TABLE = "report.html", "quality.json", "quality.md"
-_FORMAT = "mixdit-quality-results/1"
+_FORMAT = "mixdit-quality-1"
 _POLICY_BYTES = 1 << 24
 _CALIBRATION = "calibrate"
 

@@ -1,8 +1,9 @@
 """What the accelerator's operand buffers do for a product: how often A and W are read, and whether that is hidden.
 
 A slot of A's buffer holds a panel of R*T rows, one of W's a tile of C columns, of up to ``k_depth`` K blocks. Where
-all K blocks fit, A is read once, and W once for each group of panels; otherwise each tile reads its K blocks of both
-again, chunk by chunk. While the core is at one slot, the next is loaded: a block of A and one of W per cycle, as far as
+all K blocks fit, and outliers go in one pass, A is read once, and W once for each group of panels; otherwise each tile
+reads its K blocks of both again, chunk by chunk, and where A has outliers that are to be kept apart, its rows from end
+to end for each chunk. While the core is at one slot, the next is loaded: a block of A and one of W per cycle, as far as
 the bus brings them.
 """
 
@@ -23,7 +24,9 @@ class Buffering:
     Parameters
     ----------
     chunked
-        The K blocks do not fit a slot.
+        The K blocks do not fit a slot, or the outliers not into the outlier split.
+    chunk
+        Most K blocks of a slot.
     group
         Panels of A that share each tile of W.
     a_reads, w_reads
@@ -34,6 +37,7 @@ class Buffering:
     """
 
     chunked: bool
+    chunk: int
     group: int
     a_reads: int
     w_reads: int
@@ -63,18 +67,25 @@ def buffering(gemm: Gemm, params: Params, *, a_bytes: int | None = 4, w_bytes: i
     params
         The design.
     a_bytes, w_bytes
-        Of an element in memory: 4 for FP32, 2 for BF16, None for packed blocks of the segments' formats.
+        Of an element in memory: 4 for FP32, 2 for BF16, None for packed blocks of the segments' formats. The outliers
+        of a packed A are in their places already.
     """
     p = params
     panels, tiles = -(-gemm.m // p.tile_rows), -(-gemm.n // p.columns)
-    chunked = gemm.blocks > p.k_depth
+    outliers = 0 if a_bytes is None else sum(s.k for s in gemm.segments) - gemm.k
+    many = outliers > p.most_outliers
+    chunked = many or gemm.blocks > p.k_depth
+    chunk = p.outlier_chunk if many else min(gemm.blocks, p.k_depth)
     group = 1 if chunked else min(panels, p.a_slots if panels <= p.a_slots else p.a_slots - 1)
     a_reads, w_reads = (tiles, panels) if chunked else (1, -(-panels // group))
+    if chunked and outliers:
+        a_reads *= -(-gemm.blocks // chunk)
     beat = p.axi_width // 8
     read = a_reads * gemm.m * -(-_row_bytes(gemm, "a", a_bytes) // beat)
     read += w_reads * gemm.n * -(-_row_bytes(gemm, "w", w_bytes) // beat)
     return Buffering(
         chunked=chunked,
+        chunk=chunk,
         group=group,
         a_reads=a_reads,
         w_reads=w_reads,

@@ -17,8 +17,7 @@ FORMAT
     - Segment 0 has no blocks, or a segment has blocks whose predecessor has none. Formats of segments without blocks
       mean nothing.
     - A format of a segment with blocks (of A or W, also where that is FP32 or BF16 or MX) is 3 or none of the design's.
-    - ``outliers`` is not 0, and A is MX, or W is not, or the design has no MX9, or there are more than
-      16 * outlier_depth + 15.
+    - ``outliers`` is not 0, and A is MX, or W is not, or the design has no MX9.
     - A or W is FP32 or BF16, and the segments' blocks are not ceil(k/16) + ceil(outliers/16) in all.
     - A and W are MX, and the segments have more than 65535 blocks in all. (``k`` means nothing else then.)
     - ``outliers`` is not 0, and no segment ends with block ceil(k/16), or a segment behind that has A in another format
@@ -160,7 +159,7 @@ def _formats_fit(raw: dict[str, int], params: Params) -> bool:
     if any(raw[f"segment{i}_{side}"] not in codes for i in range(count) for side in "aw"):
         return False
     outliers, in_place = raw["outliers"], blocks_of(raw["k"])
-    if outliers and (types["a"] == Data.MX or types["w"] != Data.MX or outliers > params.most_outliers):
+    if outliers and (types["a"] == Data.MX or types["w"] != Data.MX or MX9.name not in params.formats):
         return False
     if types["a"] == types["w"] == Data.MX:
         if sum(blocks) > MAX_SIZE:

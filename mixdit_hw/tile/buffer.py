@@ -9,7 +9,7 @@ from ..bus.layouts import SIZE_BITS, JobLayout, TileLayout
 from ..params import Params
 from ..shapes import BlockBeatLayout, BlockLayout
 from ..unit import add_unit
-from .slots import bank_count, bank_depth, block_entries, check_side, slot_count, slot_entries
+from .slots import bank_count, bank_depth, block_entries, check_side, chunk_blocks, slot_count, slot_entries
 
 
 class BufferBank(wiring.Component):
@@ -90,7 +90,7 @@ class OperandBuffer(wiring.Component):
     Members
     -------
     job : In(JobLayout)
-        The job; ends, formats and chunked count here.
+        The job; ends, formats, chunked and short_chunks count here.
     start : In(1)
         Begin with slot 0, all slots empty.
     tile : In(stream of TileLayout)
@@ -131,7 +131,13 @@ class OperandBuffer(wiring.Component):
     @property
     def unit_key(self) -> tuple:
         p = self._params
-        own = ("side", self._side), ("banks", self._banks), ("depth", self._depth), ("k", p.k_depth)
+        own = (
+            ("side", self._side),
+            ("banks", self._banks),
+            ("depth", self._depth),
+            ("k", p.k_depth),
+            ("chunk", p.outlier_chunk),
+        )
         return (*own, ("bits", p.magnitude_bits), ("address", p.address_bits))
 
     def elaborate(self, platform: object) -> Module:
@@ -166,7 +172,7 @@ class OperandBuffer(wiring.Component):
             advance.eq(self.tile.valid & (full > ahead) & (~self.o.valid | self.o.ready)),
             last_entry.eq(entry == entries - 1),
             last_block.eq(kb + 1 == job.ends[3]),
-            last_of_chunk.eq(last_block | (of_chunk == p.k_depth - 1)),
+            last_of_chunk.eq(last_block | (of_chunk == chunk_blocks(p, job) - 1)),
             self.tile.ready.eq(advance & last_entry & last_block),
         ]
         done = Signal()

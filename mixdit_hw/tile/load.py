@@ -195,7 +195,7 @@ class OperandLoader(wiring.Component):
     def _split(self, m: Module, platform, enable: Value, words: View, places, converter, entry: View) -> None:
         """Words of A go through the outlier split; their places wait for them, and for the blocks of outliers."""
         p, job, place = self._params, self.job, places.o.payload
-        split, pending = OutlierSplit(p, depth=p.outlier_depth), _Pending(EntryLayout(p, self._side))
+        split, pending = OutlierSplit(p, depth=p.outlier_depth, windowed=True), _Pending(EntryLayout(p, self._side))
         add_unit(m, platform, "split", split)
         m.submodules.pending = pending
         i, o = split.i.payload, split.o.payload
@@ -213,6 +213,7 @@ class OperandLoader(wiring.Component):
             i.outliers.eq(place.outliers),
             i.format.eq(place.format),
             i.last.eq(self.item.payload.last),
+            split.window_end.eq(place.window_end),
             pending.i.payload.eq(place.entry),
             pending.o.ready.eq(split.o.valid),
             entry.eq(pending.o.payload),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from golden.formats import BLOCK_SIZE, MX9
 
 from ..bus.layouts import SIZE_BITS, JobLayout
+from ..codec.split import MOST_FULL
 from ..job import MAX_SIZE, Data, blocks_of
 from ..params import Params
 from ..shapes import FORMAT_CODE_BITS
@@ -70,12 +71,14 @@ class PlaceLayout(data.StructLayout):
         A: it comes from memory, and not from the outliers of the blocks before it.
     outliers : 16
         A: bit k: word k is an outlier.
+    window_end : 13
+        A: number, of the outliers' blocks, of the first one behind the slot, while a block with outliers is fetched.
     """
 
     def __init__(self, params: Params, side: str) -> None:
         members = {"entry": EntryLayout(params, side), "format": FORMAT_CODE_BITS}
         if splits(params, side):
-            members |= {"fetched": 1, "outliers": BLOCK_SIZE}
+            members |= {"fetched": 1, "outliers": BLOCK_SIZE, "window_end": range(MOST_FULL + 2)}
         if side == "w":
             members |= {"rows": COUNT_BITS, "columns": COUNT_BITS}
         super().__init__(members)
@@ -229,6 +232,11 @@ class PlaceWalk(wiring.Component):
                     shown.columns.eq(Mux(lines < BLOCK_SIZE, lines, BLOCK_SIZE)),
                 ]
         if splits(p, side):
+            # While a fetched block is shown, its line's blocks of outliers are still to come, in the same slot.
+            window_end = Signal.like(self.o.payload.window_end)
+            with m.If(load):
+                m.d.sync += window_end.eq(Mux(slot.end > channel_blocks, slot.end - channel_blocks, 0))
+            m.d.comb += self.o.payload.window_end.eq(window_end)
             m.submodules.mask = mask = Memory(shape=BLOCK_SIZE, depth=MASK_DEPTH, init=[])
             write, read = mask.write_port(), mask.read_port()
             m.d.comb += [

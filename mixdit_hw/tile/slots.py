@@ -1,7 +1,8 @@
 """What an operand's buffer is filled with, slot after slot."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from ..bus.layouts import SIZE_BITS, JobLayout
@@ -44,8 +45,8 @@ class SlotLayout(data.StructLayout):
 class SlotWalk(wiring.Component):
     """Walks through the slots of a job, in the order in which they are filled and read.
 
-    A: a slot for each panel of R*T rows; where the K blocks do not fit a slot, one for each panel, tile of columns and
-    chunk of K. W: a slot for each group of panels, tile of C columns and chunk of K.
+    A: a slot for each panel of R*T rows; where the job is chunked, one for each panel, tile of columns and chunk of K.
+    W: a slot for each group of panels, tile of C columns and chunk of K.
 
     Latency two cycles from ``start`` (``latency``); throughput one slot a cycle.
 
@@ -112,7 +113,7 @@ class SlotWalk(wiring.Component):
         end = Signal(SIZE_BITS + 1)
         last, last_rows, last_columns, again = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            end.eq(first + p.k_depth),
+            end.eq(first + chunk_blocks(p, job)),
             last_rows.eq(rows <= step),
             last_columns.eq(columns <= p.columns),
             again.eq(~last_columns & job.chunked if side == "a" else ~last_columns),
@@ -149,8 +150,15 @@ def check_side(side: str) -> None:
 
 def operand_key(params: Params, side: str) -> tuple:
     """What the way of an operand into its buffer depends on."""
-    names = ("rows", "columns", "interleave", "k_depth", "a_slots", "address_bits")
+    names = ("rows", "columns", "interleave", "k_depth", "outlier_chunk", "a_slots", "address_bits")
     return ("side", side), *((name, getattr(params, name)) for name in names)
+
+
+def chunk_blocks(params: Params, job: View) -> int | Value:
+    """K blocks of a chunk of a job."""
+    if params.outlier_chunk == params.k_depth:
+        return params.k_depth
+    return Mux(job.short_chunks, params.outlier_chunk, params.k_depth)
 
 
 def slot_lines(params: Params, side: str) -> int:

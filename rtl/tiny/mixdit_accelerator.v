@@ -843,7 +843,7 @@ module mixdit_job_check (
   // Code of the fault, 0 where there is none.
   output wire [3:0]    fault,
   // The job.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -871,9 +871,12 @@ module mixdit_job_check (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  output wire [525:0]  job,
+  output wire [526:0]  job,
   // Channels that the mask must mark.
   output wire [15:0]   outliers,
   // Address of the mask.
@@ -887,59 +890,59 @@ module mixdit_job_check (
   wire _002_;
   wire _003_;
   wire _004_;
-  wire [17:0] _005_;
-  wire [18:0] _006_;
-  wire [19:0] _007_;
+  wire _005_;
+  wire _006_;
+  wire _007_;
   wire _008_;
   wire _009_;
-  wire _010_;
-  wire _011_;
-  wire _012_;
+  wire [17:0] _010_;
+  wire [18:0] _011_;
+  wire [19:0] _012_;
   wire _013_;
   wire _014_;
   wire _015_;
   wire _016_;
   wire _017_;
   wire _018_;
-  wire [16:0] _019_;
-  wire _020_;
+  wire _019_;
+  wire [16:0] _020_;
   wire _021_;
   wire _022_;
   wire _023_;
   wire _024_;
   wire _025_;
-  wire [16:0] _026_;
-  wire [19:0] _027_;
-  wire [20:0] _028_;
+  wire _026_;
+  wire _027_;
+  wire _028_;
   wire _029_;
-  wire _030_;
+  wire [16:0] _030_;
   wire _031_;
-  wire _032_;
-  wire _033_;
+  wire [19:0] _032_;
+  wire [20:0] _033_;
   wire _034_;
   wire _035_;
   wire _036_;
   wire _037_;
   wire _038_;
   wire _039_;
-  wire [16:0] _040_;
-  wire [17:0] _041_;
-  wire [17:0] _042_;
-  wire [18:0] _043_;
+  wire _040_;
+  wire _041_;
+  wire _042_;
+  wire _043_;
   wire _044_;
-  wire _045_;
-  wire _046_;
-  wire _047_;
-  wire _048_;
+  wire [16:0] _045_;
+  wire [17:0] _046_;
+  wire [17:0] _047_;
+  wire [18:0] _048_;
   wire _049_;
   wire _050_;
   wire _051_;
-  wire [18:0] _052_;
+  wire _052_;
   wire _053_;
   wire _054_;
   wire _055_;
   wire _056_;
-  wire _057_;
+  wire [18:0] _057_;
   wire _058_;
   wire _059_;
   wire _060_;
@@ -974,7 +977,7 @@ module mixdit_job_check (
   wire _089_;
   wire _090_;
   wire _091_;
-  wire [1:0] _092_;
+  wire _092_;
   wire _093_;
   wire _094_;
   wire _095_;
@@ -984,7 +987,7 @@ module mixdit_job_check (
   wire _099_;
   wire _100_;
   wire _101_;
-  wire [1:0] _102_;
+  wire _102_;
   wire _103_;
   wire _104_;
   wire _105_;
@@ -1000,9 +1003,9 @@ module mixdit_job_check (
   wire _115_;
   wire _116_;
   wire _117_;
-  wire [18:0] _118_;
-  wire [16:0] _119_;
-  wire _120_;
+  wire _118_;
+  wire [18:0] _119_;
+  wire [16:0] _120_;
   wire [18:0] _121_;
   wire [22:0] _122_;
   wire [18:0] _123_;
@@ -1010,18 +1013,18 @@ module mixdit_job_check (
   wire [16:0] _125_;
   wire [18:0] _126_;
   wire [18:0] _127_;
-  wire [18:0] _128_;
-  wire [23:0] _129_;
-  wire [36:0] _130_;
-  wire _131_;
+  wire _128_;
+  wire [18:0] _129_;
+  wire [23:0] _130_;
+  wire [36:0] _131_;
   wire [2:0] _132_;
   wire _133_;
   wire [31:0] _134_;
   wire [18:0] _135_;
-  wire [16:0] _136_;
-  wire [18:0] _137_;
-  wire [22:0] _138_;
-  wire _139_;
+  wire [1:0] _136_;
+  wire [16:0] _137_;
+  wire [18:0] _138_;
+  wire [22:0] _139_;
   wire [18:0] _140_;
   wire [22:0] _141_;
   wire [16:0] _142_;
@@ -1029,29 +1032,29 @@ module mixdit_job_check (
   wire [18:0] _144_;
   wire [18:0] _145_;
   wire [23:0] _146_;
-  wire [36:0] _147_;
-  wire _148_;
+  wire [1:0] _147_;
+  wire [36:0] _148_;
   wire _149_;
   wire [18:0] _150_;
   wire [16:0] _151_;
   wire [18:0] _152_;
   wire [16:0] _153_;
   wire [17:0] _154_;
-  wire [17:0] _155_;
-  wire [18:0] _156_;
-  wire _157_;
+  wire _155_;
+  wire [17:0] _156_;
+  wire [18:0] _157_;
   wire [16:0] _158_;
   wire [17:0] _159_;
   wire [17:0] _160_;
   wire [24:0] _161_;
-  wire [20:0] _162_;
-  wire [24:0] _163_;
-  wire _164_;
+  wire _162_;
+  wire [20:0] _163_;
+  wire [24:0] _164_;
   wire [18:0] _165_;
-  wire [20:0] _166_;
+  wire _166_;
   wire [20:0] _167_;
   wire [20:0] _168_;
-  wire _169_;
+  wire [20:0] _169_;
   wire [25:0] _170_;
   wire [37:0] _171_;
   wire [16:0] _172_;
@@ -1059,23 +1062,23 @@ module mixdit_job_check (
   wire [32:0] _174_;
   wire [16:0] _175_;
   wire [17:0] _176_;
-  wire [17:0] _177_;
-  wire [24:0] _178_;
-  wire _179_;
+  wire _177_;
+  wire [17:0] _178_;
+  wire [24:0] _179_;
   wire [20:0] _180_;
   wire [24:0] _181_;
-  wire [18:0] _182_;
-  wire _183_;
+  wire _182_;
+  wire [18:0] _183_;
   wire [20:0] _184_;
   wire [20:0] _185_;
   wire [20:0] _186_;
   wire [25:0] _187_;
   wire [37:0] _188_;
   wire [48:0] _189_;
-  wire [15:0] _190_;
-  wire [31:0] _191_;
-  wire [49:0] _192_;
-  wire _193_;
+  wire _190_;
+  wire [15:0] _191_;
+  wire [31:0] _192_;
+  wire [49:0] _193_;
   wire [4:0] _194_;
   wire _195_;
   wire _196_;
@@ -1090,10 +1093,10 @@ module mixdit_job_check (
   wire [3:0] _205_;
   wire [3:0] _206_;
   wire [3:0] _207_;
-  wire [32:0] _208_;
-  wire [31:0] _209_;
-  wire [32:0] _210_;
-  wire _211_;
+  wire _208_;
+  wire [32:0] _209_;
+  wire [31:0] _210_;
+  wire [32:0] _211_;
   wire [64:0] _212_;
   wire [65:0] _213_;
   wire [66:0] _214_;
@@ -1110,9 +1113,9 @@ module mixdit_job_check (
   wire _225_;
   wire _226_;
   wire _227_;
-  wire [2:0] _228_;
-  wire [3:0] _229_;
-  wire _230_;
+  wire _228_;
+  wire [2:0] _229_;
+  wire [3:0] _230_;
   wire [35:0] _231_;
   wire [47:0] _232_;
   wire [3:0] _233_;
@@ -1253,6 +1256,7 @@ module mixdit_job_check (
   wire present;
   reg [2:0] region = 3'h0;
   reg [1:0] segment = 2'h0;
+  reg short_chunks = 1'h0;
   reg signal = 1'h0;
   reg [35:0] signal_1 = 36'h000000000;
   reg [15:0] signal_2 = 16'h0000;
@@ -1268,247 +1272,247 @@ module mixdit_job_check (
   reg wrong_version = 1'h0;
   reg wrong_window = 1'h0;
   reg wrong_wrap = 1'h0;
-  assign _019_ = _000_[15:0] + words[239:224];
-  assign _026_ = _019_[15:0] + words[271:256];
-  assign _001_ = _026_[15:0] + words[303:288];
-  assign _039_ = _001_[15:0] > 7'h40;
-  assign _082_ = words[95:64] <= 5'h10;
-  assign _092_ = _082_ ? 2'h2 : 2'h1;
-  assign _102_ = _039_ ? 2'h1 : _092_;
-  assign _111_ = words[7:0] != 1'h1;
-  assign _120_ = | { words[1023:832], words[319:308], words[287:276], words[255:244], words[223:212], words[191:180], words[31:30], words[23], words[15:9] };
-  assign _131_ = _111_ | _120_;
-  assign _139_ = words[25:24] == 2'h3;
-  assign _148_ = 1'h0 | _139_;
-  assign _157_ = words[27:26] == 2'h3;
-  assign _164_ = _148_ | _157_;
-  assign _169_ = words[29:28] == 2'h3;
-  assign _179_ = _164_ | _169_;
-  assign _183_ = _131_ | _179_;
-  assign _193_ = words[95:64] == 1'h0;
-  assign _202_ = words[95:64] > 16'hffff;
-  assign _211_ = _193_ | _202_;
-  assign _216_ = 1'h0 | _211_;
-  assign _220_ = words[127:96] == 1'h0;
-  assign _230_ = words[127:96] > 16'hffff;
-  assign _236_ = _220_ | _230_;
-  assign _237_ = _216_ | _236_;
-  assign _238_ = words[159:128] == 1'h0;
-  assign _239_ = words[159:128] > 16'hffff;
-  assign _240_ = _238_ | _239_;
-  assign _241_ = _237_ | _240_;
-  assign _242_ = words[17:16] == 2'h3;
-  assign _243_ = 1'h0 | _242_;
-  assign _244_ = words[19:18] == 2'h3;
-  assign _245_ = _243_ | _244_;
-  assign _246_ = words[21:20] == 2'h3;
-  assign _247_ = _245_ | _246_;
-  assign _248_ = words[19:18] == 2'h2;
-  assign _249_ = ~ words[22];
-  assign _250_ = _248_ & _249_;
-  assign _251_ = _247_ | _250_;
-  assign _253_ = _251_ | _252_;
-  assign _254_ = words[207:192] != 1'h0;
-  assign _255_ = words[209:208] == 2'h3;
-  assign _256_ = 1'h0 | _255_;
-  assign _257_ = words[211:210] == 2'h3;
-  assign _258_ = 1'h0 | _257_;
-  assign _259_ = _256_ | _258_;
-  assign _260_ = _254_ & _259_;
-  assign _261_ = _253_ | _260_;
-  assign _252_ = words[207:192] == 1'h0;
-  assign _262_ = _051_ & _252_;
-  assign _263_ = _261_ | _262_;
-  assign _264_ = words[241:240] == 2'h3;
-  assign _265_ = 1'h0 | _264_;
-  assign _266_ = words[243:242] == 2'h3;
-  assign _267_ = 1'h0 | _266_;
-  assign _268_ = _265_ | _267_;
-  assign _269_ = _051_ & _268_;
-  assign _270_ = _263_ | _269_;
-  assign _271_ = _051_ & job[135];
-  assign _272_ = $signed(_052_) >= $signed({ 1'h0, k_blocks });
-  assign _273_ = _271_ & _272_;
-  assign _274_ = words[241:240] != 2'h2;
-  assign _275_ = _273_ & _274_;
-  assign _276_ = _270_ | _275_;
-  assign _277_ = words[239:224] == 1'h0;
-  assign _278_ = _003_ & _277_;
-  assign _279_ = _276_ | _278_;
-  assign _280_ = words[273:272] == 2'h3;
-  assign _281_ = 1'h0 | _280_;
-  assign _282_ = words[275:274] == 2'h3;
-  assign _283_ = 1'h0 | _282_;
-  assign _284_ = _281_ | _283_;
-  assign _285_ = _003_ & _284_;
-  assign _002_ = _279_ | _285_;
-  assign _004_ = _003_ & job[135];
-  assign _008_ = $signed(_007_) >= $signed({ 1'h0, k_blocks });
-  assign _009_ = _004_ & _008_;
-  assign _010_ = words[273:272] != 2'h2;
-  assign _011_ = _009_ & _010_;
-  assign _012_ = _002_ | _011_;
-  assign _014_ = words[271:256] == 1'h0;
-  assign _015_ = _013_ & _014_;
-  assign _016_ = _012_ | _015_;
-  assign _017_ = words[305:304] == 2'h3;
-  assign _018_ = 1'h0 | _017_;
-  assign _020_ = words[307:306] == 2'h3;
-  assign _021_ = 1'h0 | _020_;
-  assign _022_ = _018_ | _021_;
-  assign _023_ = _013_ & _022_;
-  assign _024_ = _016_ | _023_;
-  assign _025_ = _013_ & job[135];
-  assign _029_ = $signed(_028_) >= $signed({ 1'h0, k_blocks });
-  assign _030_ = _025_ & _029_;
-  assign _031_ = words[305:304] != 2'h2;
-  assign _032_ = _030_ & _031_;
-  assign _033_ = _024_ | _032_;
-  assign _034_ = _027_ > 16'hffff;
-  assign _035_ = _033_ | _034_;
-  assign _038_ = _036_ | _037_;
-  assign _040_ = words[175:160] + 5'h10;
-  assign _041_ = _040_ - 1'h1;
-  assign _042_ = $signed(_041_) >>> 3'h4;
-  assign _043_ = $signed({ 1'h0, k_blocks }) + $signed(_042_);
-  assign _044_ = $signed({ 1'h0, _027_ }) != $signed(_043_);
-  assign _045_ = _038_ & _044_;
-  assign _046_ = _035_ | _045_;
-  assign _047_ = words[17:16] == 2'h2;
-  assign _048_ = _047_ | _037_;
+  assign _020_ = _000_[15:0] + words[239:224];
+  assign _030_ = _020_[15:0] + words[271:256];
+  assign _001_ = _030_[15:0] + words[303:288];
+  assign _042_ = _001_[15:0] > 7'h40;
   assign _049_ = words[175:160] > 7'h4f;
-  assign _050_ = _048_ | _049_;
-  assign _051_ = words[239:224] != 1'h0;
-  assign _052_ = _005_ - words[239:224];
-  assign _053_ = _052_ == k_blocks;
-  assign _054_ = _051_ & _053_;
-  assign _055_ = 1'h0 | _054_;
-  assign _003_ = words[271:256] != 1'h0;
-  assign _007_ = _006_ - words[271:256];
-  assign _056_ = _007_ == k_blocks;
-  assign _057_ = _003_ & _056_;
-  assign _058_ = _055_ | _057_;
-  assign _013_ = words[303:288] != 1'h0;
+  assign _056_ = _042_ | _049_;
+  assign _128_ = words[95:64] <= 5'h10;
+  assign _136_ = _128_ ? 2'h2 : 2'h1;
+  assign _147_ = _056_ ? 2'h1 : _136_;
+  assign _155_ = words[7:0] != 1'h1;
+  assign _162_ = | { words[1023:832], words[319:308], words[287:276], words[255:244], words[223:212], words[191:180], words[31:30], words[23], words[15:9] };
+  assign _166_ = _155_ | _162_;
+  assign _177_ = words[25:24] == 2'h3;
+  assign _182_ = 1'h0 | _177_;
+  assign _190_ = words[27:26] == 2'h3;
+  assign _201_ = _182_ | _190_;
+  assign _208_ = words[29:28] == 2'h3;
+  assign _215_ = _201_ | _208_;
+  assign _220_ = _166_ | _215_;
+  assign _227_ = words[95:64] == 1'h0;
+  assign _236_ = words[95:64] > 16'hffff;
+  assign _237_ = _227_ | _236_;
+  assign _238_ = 1'h0 | _237_;
+  assign _239_ = words[127:96] == 1'h0;
+  assign _240_ = words[127:96] > 16'hffff;
+  assign _241_ = _239_ | _240_;
+  assign _242_ = _238_ | _241_;
+  assign _243_ = words[159:128] == 1'h0;
+  assign _244_ = words[159:128] > 16'hffff;
+  assign _245_ = _243_ | _244_;
+  assign _246_ = _242_ | _245_;
+  assign _247_ = words[17:16] == 2'h3;
+  assign _248_ = 1'h0 | _247_;
+  assign _249_ = words[19:18] == 2'h3;
+  assign _250_ = _248_ | _249_;
+  assign _251_ = words[21:20] == 2'h3;
+  assign _252_ = _250_ | _251_;
+  assign _253_ = words[19:18] == 2'h2;
+  assign _254_ = ~ words[22];
+  assign _255_ = _253_ & _254_;
+  assign _256_ = _252_ | _255_;
+  assign _258_ = _256_ | _257_;
+  assign _259_ = words[207:192] != 1'h0;
+  assign _260_ = words[209:208] == 2'h3;
+  assign _261_ = 1'h0 | _260_;
+  assign _262_ = words[211:210] == 2'h3;
+  assign _263_ = 1'h0 | _262_;
+  assign _264_ = _261_ | _263_;
+  assign _265_ = _259_ & _264_;
+  assign _266_ = _258_ | _265_;
+  assign _257_ = words[207:192] == 1'h0;
+  assign _267_ = _055_ & _257_;
+  assign _268_ = _266_ | _267_;
+  assign _269_ = words[241:240] == 2'h3;
+  assign _270_ = 1'h0 | _269_;
+  assign _271_ = words[243:242] == 2'h3;
+  assign _272_ = 1'h0 | _271_;
+  assign _273_ = _270_ | _272_;
+  assign _274_ = _055_ & _273_;
+  assign _275_ = _268_ | _274_;
+  assign _276_ = _055_ & job[135];
+  assign _277_ = $signed(_057_) >= $signed({ 1'h0, k_blocks });
+  assign _278_ = _276_ & _277_;
+  assign _279_ = words[241:240] != 2'h2;
+  assign _280_ = _278_ & _279_;
+  assign _281_ = _275_ | _280_;
+  assign _282_ = words[239:224] == 1'h0;
+  assign _283_ = _008_ & _282_;
+  assign _284_ = _281_ | _283_;
+  assign _285_ = words[273:272] == 2'h3;
+  assign _002_ = 1'h0 | _285_;
+  assign _003_ = words[275:274] == 2'h3;
+  assign _004_ = 1'h0 | _003_;
+  assign _005_ = _002_ | _004_;
+  assign _006_ = _008_ & _005_;
+  assign _007_ = _284_ | _006_;
+  assign _009_ = _008_ & job[135];
+  assign _013_ = $signed(_012_) >= $signed({ 1'h0, k_blocks });
+  assign _014_ = _009_ & _013_;
+  assign _015_ = words[273:272] != 2'h2;
+  assign _016_ = _014_ & _015_;
+  assign _017_ = _007_ | _016_;
+  assign _019_ = words[271:256] == 1'h0;
+  assign _021_ = _018_ & _019_;
+  assign _022_ = _017_ | _021_;
+  assign _023_ = words[305:304] == 2'h3;
+  assign _024_ = 1'h0 | _023_;
+  assign _025_ = words[307:306] == 2'h3;
+  assign _026_ = 1'h0 | _025_;
+  assign _027_ = _024_ | _026_;
+  assign _028_ = _018_ & _027_;
+  assign _029_ = _022_ | _028_;
+  assign _031_ = _018_ & job[135];
+  assign _034_ = $signed(_033_) >= $signed({ 1'h0, k_blocks });
+  assign _035_ = _031_ & _034_;
+  assign _036_ = words[305:304] != 2'h2;
+  assign _037_ = _035_ & _036_;
+  assign _038_ = _029_ | _037_;
+  assign _039_ = _032_ > 16'hffff;
+  assign _040_ = _038_ | _039_;
+  assign _044_ = _041_ | _043_;
+  assign _045_ = words[175:160] + 5'h10;
+  assign _046_ = _045_ - 1'h1;
+  assign _047_ = $signed(_046_) >>> 3'h4;
+  assign _048_ = $signed({ 1'h0, k_blocks }) + $signed(_047_);
+  assign _050_ = $signed({ 1'h0, _032_ }) != $signed(_048_);
+  assign _051_ = _044_ & _050_;
+  assign _052_ = _040_ | _051_;
+  assign _053_ = words[17:16] == 2'h2;
+  assign _054_ = _053_ | _043_;
+  assign _055_ = words[239:224] != 1'h0;
+  assign _057_ = _010_ - words[239:224];
+  assign _058_ = _057_ == k_blocks;
+  assign _059_ = _055_ & _058_;
+  assign _060_ = 1'h0 | _059_;
+  assign _008_ = words[271:256] != 1'h0;
+  assign _012_ = _011_ - words[271:256];
+  assign _061_ = _012_ == k_blocks;
+  assign _062_ = _008_ & _061_;
+  assign _063_ = _060_ | _062_;
+  assign _018_ = words[303:288] != 1'h0;
   assign _000_ = 1'h0 + words[207:192];
-  assign _005_ = _000_ + words[239:224];
-  assign _006_ = _005_ + words[271:256];
-  assign _027_ = _006_ + words[303:288];
-  assign _028_ = _027_ - words[303:288];
-  assign _059_ = _028_ == k_blocks;
-  assign _060_ = _013_ & _059_;
-  assign _061_ = _058_ | _060_;
-  assign _062_ = ~ _061_;
-  assign _063_ = _050_ | _062_;
-  assign _064_ = job[135] & _063_;
-  assign _065_ = _046_ | _064_;
-  assign _067_ = words[335:320] > words[111:96];
-  assign _068_ = _066_ & _067_;
-  assign _069_ = _065_ | _068_;
-  assign _070_ = words[335:320] != 1'h0;
-  assign _071_ = _066_ & _070_;
-  assign _072_ = words[177:176] == 2'h3;
-  assign _073_ = 1'h0 | _072_;
-  assign _074_ = _071_ & _073_;
-  assign _075_ = _069_ | _074_;
-  assign _066_ = words[21:20] == 2'h2;
-  assign _076_ = words[335:320] != words[111:96];
-  assign _077_ = _066_ & _076_;
-  assign _078_ = words[179:178] == 2'h3;
-  assign _079_ = 1'h0 | _078_;
-  assign _080_ = _077_ & _079_;
-  assign _081_ = _075_ | _080_;
-  assign _084_ = _083_ & words[449];
-  assign _085_ = words[448] | _084_;
-  assign _086_ = 1'h0 | _085_;
-  assign _087_ = _083_ & words[353];
-  assign _088_ = words[352] | _087_;
-  assign _089_ = _086_ | _088_;
-  assign _091_ = _090_ & words[513];
-  assign _093_ = words[512] | _091_;
-  assign _094_ = _089_ | _093_;
-  assign _095_ = _090_ & words[385];
-  assign _096_ = words[384] | _095_;
-  assign _097_ = _094_ | _096_;
-  assign _099_ = _098_ & words[577];
-  assign _100_ = words[576] | _099_;
-  assign _101_ = _097_ | _100_;
-  assign _103_ = _098_ & words[417];
-  assign _104_ = words[416] | _103_;
-  assign _105_ = _101_ | _104_;
-  assign _106_ = job[135] & words[640];
-  assign _107_ = _105_ | _106_;
-  assign _109_ = | words[705:704];
-  assign _110_ = _108_ & _109_;
-  assign _112_ = _107_ | _110_;
-  assign _114_ = | words[769:768];
-  assign _115_ = _113_ & _114_;
-  assign _116_ = _112_ | _115_;
-  assign _117_ = | { wrong_alignment, wrong_format, wrong_size, wrong_version };
-  assign _083_ = words[17:16] == 1'h0;
-  assign _118_ = words[143:128] << 2'h2;
-  assign _119_ = words[143:128] << 1'h1;
-  assign _121_ = _083_ ? _118_ : { 2'h0, _119_ };
+  assign _010_ = _000_ + words[239:224];
+  assign _011_ = _010_ + words[271:256];
+  assign _032_ = _011_ + words[303:288];
+  assign _033_ = _032_ - words[303:288];
+  assign _064_ = _033_ == k_blocks;
+  assign _065_ = _018_ & _064_;
+  assign _066_ = _063_ | _065_;
+  assign _067_ = ~ _066_;
+  assign _068_ = _054_ | _067_;
+  assign _069_ = job[135] & _068_;
+  assign _070_ = _052_ | _069_;
+  assign _072_ = words[335:320] > words[111:96];
+  assign _073_ = _071_ & _072_;
+  assign _074_ = _070_ | _073_;
+  assign _075_ = words[335:320] != 1'h0;
+  assign _076_ = _071_ & _075_;
+  assign _077_ = words[177:176] == 2'h3;
+  assign _078_ = 1'h0 | _077_;
+  assign _079_ = _076_ & _078_;
+  assign _080_ = _074_ | _079_;
+  assign _071_ = words[21:20] == 2'h2;
+  assign _081_ = words[335:320] != words[111:96];
+  assign _082_ = _071_ & _081_;
+  assign _083_ = words[179:178] == 2'h3;
+  assign _084_ = 1'h0 | _083_;
+  assign _085_ = _082_ & _084_;
+  assign _086_ = _080_ | _085_;
+  assign _088_ = _087_ & words[449];
+  assign _089_ = words[448] | _088_;
+  assign _090_ = 1'h0 | _089_;
+  assign _091_ = _087_ & words[353];
+  assign _092_ = words[352] | _091_;
+  assign _093_ = _090_ | _092_;
+  assign _095_ = _094_ & words[513];
+  assign _096_ = words[512] | _095_;
+  assign _097_ = _093_ | _096_;
+  assign _098_ = _094_ & words[385];
+  assign _099_ = words[384] | _098_;
+  assign _100_ = _097_ | _099_;
+  assign _102_ = _101_ & words[577];
+  assign _103_ = words[576] | _102_;
+  assign _104_ = _100_ | _103_;
+  assign _105_ = _101_ & words[417];
+  assign _106_ = words[416] | _105_;
+  assign _107_ = _104_ | _106_;
+  assign _108_ = job[135] & words[640];
+  assign _109_ = _107_ | _108_;
+  assign _111_ = | words[705:704];
+  assign _112_ = _110_ & _111_;
+  assign _113_ = _109_ | _112_;
+  assign _115_ = | words[769:768];
+  assign _116_ = _114_ & _115_;
+  assign _117_ = _113_ | _116_;
+  assign _118_ = | { wrong_alignment, wrong_format, wrong_size, wrong_version };
+  assign _087_ = words[17:16] == 1'h0;
+  assign _119_ = words[143:128] << 2'h2;
+  assign _120_ = words[143:128] << 1'h1;
+  assign _121_ = _087_ ? _119_ : { 2'h0, _120_ };
   assign _122_ = a_blocks << 3'h4;
   assign _123_ = a_blocks << 2'h3;
   assign _124_ = a_code[1] ? _122_ : { 4'h0, _123_ };
   assign _125_ = a_blocks << 1'h1;
   assign _126_ = a_blocks << 2'h2;
   assign _127_ = a_code[0] ? _126_ : 19'h00000;
-  assign _128_ = a_code[1] ? { 2'h0, _125_ } : _127_;
-  assign _129_ = _124_ + _128_;
-  assign _130_ = signal_1 + _129_;
-  assign _090_ = words[19:18] == 1'h0;
+  assign _129_ = a_code[1] ? { 2'h0, _125_ } : _127_;
+  assign _130_ = _124_ + _129_;
+  assign _131_ = signal_1 + _130_;
+  assign _094_ = words[19:18] == 1'h0;
   assign _135_ = _134_[15:0] << 2'h2;
   assign _134_ = words[22] ? words[159:128] : words[127:96];
-  assign _136_ = _134_[15:0] << 1'h1;
-  assign _137_ = _090_ ? _135_ : { 2'h0, _136_ };
-  assign _138_ = w_blocks << 3'h4;
+  assign _137_ = _134_[15:0] << 1'h1;
+  assign _138_ = _094_ ? _135_ : { 2'h0, _137_ };
+  assign _139_ = w_blocks << 3'h4;
   assign _140_ = w_blocks << 2'h3;
-  assign _141_ = w_code[1] ? _138_ : { 4'h0, _140_ };
+  assign _141_ = w_code[1] ? _139_ : { 4'h0, _140_ };
   assign _142_ = w_blocks << 1'h1;
   assign _143_ = w_blocks << 2'h2;
   assign _144_ = w_code[0] ? _143_ : 19'h00000;
   assign _145_ = w_code[1] ? { 2'h0, _142_ } : _144_;
   assign _146_ = _141_ + _145_;
-  assign _147_ = signal_1 + _146_;
+  assign _148_ = signal_1 + _146_;
   assign _132_ = segment + 1'h1;
   assign _149_ = words[21:20] != 2'h2;
-  assign _098_ = words[21:20] == 1'h0;
+  assign _101_ = words[21:20] == 1'h0;
   assign _151_ = words[111:96] << 1'h1;
-  assign _152_ = _098_ ? _150_ : { 2'h0, _151_ };
-  assign _156_ = $signed({ _155_[17:16], k_blocks }) << 1'h1;
+  assign _152_ = _101_ ? _150_ : { 2'h0, _151_ };
+  assign _157_ = $signed({ _156_[17:16], k_blocks }) << 1'h1;
   assign _150_ = words[111:96] << 2'h2;
   assign _161_ = $signed(_160_) << 3'h4;
-  assign _162_ = $signed(_160_) << 2'h3;
-  assign _163_ = words[177] ? _161_ : { _162_[20], _162_[20], _162_[20], _162_[20], _162_ };
+  assign _163_ = $signed(_160_) << 2'h3;
+  assign _164_ = words[177] ? _161_ : { _163_[20], _163_[20], _163_[20], _163_[20], _163_ };
   assign _165_ = $signed(_160_) << 1'h1;
   assign _158_ = width + 5'h10;
   assign _159_ = _158_ - 1'h1;
   assign _160_ = $signed(_159_) >>> 3'h4;
-  assign _166_ = $signed(_160_) << 2'h2;
-  assign _167_ = words[176] ? _166_ : 21'h000000;
-  assign _168_ = words[177] ? { _165_[18], _165_[18], _165_ } : _167_;
-  assign _170_ = $signed(_163_) + $signed(_168_);
+  assign _167_ = $signed(_160_) << 2'h2;
+  assign _168_ = words[176] ? _167_ : 21'h000000;
+  assign _169_ = words[177] ? { _165_[18], _165_[18], _165_ } : _168_;
+  assign _170_ = $signed(_164_) + $signed(_169_);
   assign _171_ = $signed({ 1'h0, signal_1 }) + $signed(_170_);
   assign _172_ = signal_2 - width;
   assign _173_ = signal_2 == width;
   assign _174_ = words[127:96] - words[335:320];
-  assign _178_ = $signed(_177_) << 3'h4;
-  assign _180_ = $signed(_177_) << 2'h3;
-  assign _181_ = words[179] ? _178_ : { _180_[20], _180_[20], _180_[20], _180_[20], _180_ };
-  assign _182_ = $signed(_177_) << 1'h1;
+  assign _179_ = $signed(_178_) << 3'h4;
+  assign _180_ = $signed(_178_) << 2'h3;
+  assign _181_ = words[179] ? _179_ : { _180_[20], _180_[20], _180_[20], _180_[20], _180_ };
+  assign _183_ = $signed(_178_) << 1'h1;
   assign _175_ = signal_2 + 5'h10;
   assign _176_ = _175_ - 1'h1;
-  assign _177_ = $signed(_176_) >>> 3'h4;
-  assign _184_ = $signed(_177_) << 2'h2;
+  assign _178_ = $signed(_176_) >>> 3'h4;
+  assign _184_ = $signed(_178_) << 2'h2;
   assign _185_ = words[178] ? _184_ : 21'h000000;
-  assign _186_ = words[179] ? { _182_[18], _182_[18], _182_ } : _185_;
+  assign _186_ = words[179] ? { _183_[18], _183_[18], _183_ } : _185_;
   assign _187_ = $signed(_181_) + $signed(_186_);
   assign _188_ = $signed({ 1'h0, signal_1 }) + $signed(_187_);
   assign _189_ = extent << 1'h1;
-  assign _190_ = count >> step;
-  assign _191_ = _190_[0] ? stride : 32'd0;
-  assign _192_ = _189_ + _191_;
+  assign _191_ = count >> step;
+  assign _192_ = _191_[0] ? stride : 32'd0;
+  assign _193_ = _189_ + _192_;
   assign _194_ = step - 1'h1;
   assign _195_ = step == 1'h0;
   assign _196_ = | end_1[64:40];
@@ -1518,40 +1522,42 @@ module mixdit_job_check (
   assign _200_ = region + 1'h1;
   assign _153_ = words[143:128] + 5'h10;
   assign _154_ = _153_ - 1'h1;
-  assign { _155_[17:16], k_blocks } = $signed(_154_) >>> 3'h4;
+  assign { _156_[17:16], k_blocks } = $signed(_154_) >>> 3'h4;
   assign _203_ = wrong_window ? 4'h6 : 4'h0;
   assign _204_ = wrong_wrap ? 4'h5 : _203_;
   assign _205_ = wrong_alignment ? 4'h4 : _204_;
   assign _206_ = wrong_format ? 4'h3 : _205_;
   assign _207_ = wrong_size ? 4'h2 : _206_;
   assign fault = wrong_version ? 4'h1 : _207_;
-  assign _209_ = words[22] ? words[127:96] : words[159:128];
-  assign _210_ = _209_ - 1'h1;
-  assign _208_ = words[95:64] - 1'h1;
+  assign _210_ = words[22] ? words[127:96] : words[159:128];
+  assign _211_ = _210_ - 1'h1;
+  assign _209_ = words[95:64] - 1'h1;
   assign job[135] = words[175:160] != 1'h0;
-  assign _108_ = words[25:24] == 2'h2;
-  assign _113_ = words[27:26] == 2'h2;
+  assign _110_ = words[25:24] == 2'h2;
+  assign _114_ = words[27:26] == 2'h2;
   assign _212_ = signal_3 + extent;
   assign _213_ = _212_ + signal_1;
   assign { _214_[66:65], end_1 } = _213_ - 1'h1;
-  assign _036_ = words[17:16] != 2'h2;
-  assign _037_ = words[19:18] != 2'h2;
-  assign _215_ = words[351:336] != 1'h0;
+  assign _041_ = words[17:16] != 2'h2;
+  assign _043_ = words[19:18] != 2'h2;
+  assign _216_ = words[351:336] != 1'h0;
   assign _217_ = words[351:336] < signal_2;
-  assign _218_ = _215_ & _217_;
+  assign _218_ = _216_ & _217_;
   assign _219_ = _218_ ? words[351:336] : signal_2;
   always @(posedge clk)
     end0 <= _000_[15:0];
   always @(posedge clk)
-    end1 <= _019_[15:0];
+    end1 <= _020_[15:0];
   always @(posedge clk)
-    end2 <= _026_[15:0];
+    end2 <= _030_[15:0];
   always @(posedge clk)
     end3 <= _001_[15:0];
   always @(posedge clk)
-    signal <= _039_;
+    signal <= _056_;
   always @(posedge clk)
-    group <= { 1'h0, _102_ };
+    short_chunks <= _049_;
+  always @(posedge clk)
+    group <= { 1'h0, _147_ };
   always @(posedge clk)
     wrong_version <= _222_;
   always @(posedge clk)
@@ -1563,11 +1569,11 @@ module mixdit_job_check (
   always @(posedge clk)
     wrong_wrap <= _226_;
   always @(posedge clk)
-    wrong_window <= _227_;
+    wrong_window <= _228_;
   always @(posedge clk)
-    region <= _228_;
+    region <= _229_;
   always @(posedge clk)
-    fsm_state <= _229_;
+    fsm_state <= _230_;
   always @(posedge clk)
     signal_1 <= _231_;
   always @(posedge clk)
@@ -1580,420 +1586,420 @@ module mixdit_job_check (
     signal_2 <= _235_;
   assign done = _286_ ? 1'h1 : 1'h0;
   assign width = _287_ ? _219_ : 16'h0000;
-  function [1:0] _649_;
+  function [1:0] _650_;
     input [1:0] a;
     input [7:0] b;
     input [3:0] s;
     casez (s) // synopsys parallel_case
       4'b???1:
-        _649_ = b[1:0];
+        _650_ = b[1:0];
       4'b??1?:
-        _649_ = b[3:2];
+        _650_ = b[3:2];
       4'b?1??:
-        _649_ = b[5:4];
+        _650_ = b[5:4];
       4'b1???:
-        _649_ = b[7:6];
+        _650_ = b[7:6];
       default:
-        _649_ = a;
+        _650_ = a;
     endcase
   endfunction
-  assign _288_ = _649_(2'hx, { words[211:210], words[243:242], words[275:274], words[307:306] }, { _291_, _290_, _289_, _133_ });
-  assign _292_ = _037_ ? 2'h0 : _288_;
+  assign _288_ = _650_(2'hx, { words[211:210], words[243:242], words[275:274], words[307:306] }, { _291_, _290_, _289_, _133_ });
+  assign _292_ = _043_ ? 2'h0 : _288_;
   assign _293_ = _294_ ? _292_ : 2'h0;
   assign w_code = _295_ ? _293_ : 2'h0;
-  assign _297_ = _037_ ? 16'h0000 : _296_;
+  assign _297_ = _043_ ? 16'h0000 : _296_;
   assign _298_ = _294_ ? _297_ : 16'h0000;
   assign w_blocks = _295_ ? _298_ : 16'h0000;
-  function [1:0] _656_;
+  function [1:0] _657_;
     input [1:0] a;
     input [7:0] b;
     input [3:0] s;
     casez (s) // synopsys parallel_case
       4'b???1:
-        _656_ = b[1:0];
+        _657_ = b[1:0];
       4'b??1?:
-        _656_ = b[3:2];
+        _657_ = b[3:2];
       4'b?1??:
-        _656_ = b[5:4];
+        _657_ = b[5:4];
       4'b1???:
-        _656_ = b[7:6];
+        _657_ = b[7:6];
       default:
-        _656_ = a;
+        _657_ = a;
     endcase
   endfunction
-  assign _299_ = _656_(2'hx, { words[209:208], words[241:240], words[273:272], words[305:304] }, { _291_, _290_, _289_, _133_ });
-  assign _300_ = _036_ ? 2'h0 : _299_;
+  assign _299_ = _657_(2'hx, { words[209:208], words[241:240], words[273:272], words[305:304] }, { _291_, _290_, _289_, _133_ });
+  assign _300_ = _041_ ? 2'h0 : _299_;
   assign _301_ = _302_ ? _300_ : 2'h0;
   assign a_code = _295_ ? _301_ : 2'h0;
-  function [15:0] _660_;
+  function [15:0] _661_;
     input [15:0] a;
     input [63:0] b;
     input [3:0] s;
     casez (s) // synopsys parallel_case
       4'b???1:
-        _660_ = b[15:0];
+        _661_ = b[15:0];
       4'b??1?:
-        _660_ = b[31:16];
+        _661_ = b[31:16];
       4'b?1??:
-        _660_ = b[47:32];
+        _661_ = b[47:32];
       4'b1???:
-        _660_ = b[63:48];
+        _661_ = b[63:48];
       default:
-        _660_ = a;
+        _661_ = a;
     endcase
   endfunction
-  assign _296_ = _660_(16'hxxxx, { words[207:192], words[239:224], words[271:256], words[303:288] }, { _291_, _290_, _289_, _133_ });
+  assign _296_ = _661_(16'hxxxx, { words[207:192], words[239:224], words[271:256], words[303:288] }, { _291_, _290_, _289_, _133_ });
   assign _133_ = segment == 2'h3;
   assign _289_ = segment == 2'h2;
   assign _290_ = segment == 2'h1;
   assign _291_ = segment == 2'h0;
-  assign _303_ = _036_ ? 16'h0000 : _296_;
+  assign _303_ = _041_ ? 16'h0000 : _296_;
   assign _304_ = _302_ ? _303_ : 16'h0000;
   assign a_blocks = _295_ ? _304_ : 16'h0000;
-  function [0:0] _668_;
+  function [0:0] _669_;
     input [0:0] a;
     input [5:0] b;
     input [5:0] s;
     casez (s) // synopsys parallel_case
       6'b?????1:
-        _668_ = b[0:0];
+        _669_ = b[0:0];
       6'b????1?:
-        _668_ = b[1:1];
+        _669_ = b[1:1];
       6'b???1??:
-        _668_ = b[2:2];
+        _669_ = b[2:2];
       6'b??1???:
-        _668_ = b[3:3];
+        _669_ = b[3:3];
       6'b?1????:
-        _668_ = b[4:4];
+        _669_ = b[4:4];
       6'b1?????:
-        _668_ = b[5:5];
+        _669_ = b[5:5];
       default:
-        _668_ = a;
+        _669_ = a;
     endcase
   endfunction
-  assign present = _668_(1'h0, { 3'h7, job[135], _108_, _113_ }, { _302_, _294_, _307_, _306_, _305_, _201_ });
-  function [15:0] _669_;
+  assign present = _669_(1'h0, { 3'h7, job[135], _110_, _114_ }, { _302_, _294_, _307_, _306_, _305_, _202_ });
+  function [15:0] _670_;
     input [15:0] a;
     input [47:0] b;
     input [2:0] s;
     casez (s) // synopsys parallel_case
       3'b??1:
-        _669_ = b[15:0];
+        _670_ = b[15:0];
       3'b?1?:
-        _669_ = b[31:16];
+        _670_ = b[31:16];
       3'b1??:
-        _669_ = b[47:32];
+        _670_ = b[47:32];
       default:
-        _669_ = a;
+        _670_ = a;
     endcase
   endfunction
-  assign count = _669_(16'h0000, { _208_[15:0], _210_[15:0], _208_[15:0] }, { _302_, _294_, _307_ });
-  function [31:0] _670_;
+  assign count = _670_(16'h0000, { _209_[15:0], _211_[15:0], _209_[15:0] }, { _302_, _294_, _307_ });
+  function [31:0] _671_;
     input [31:0] a;
     input [95:0] b;
     input [2:0] s;
     casez (s) // synopsys parallel_case
       3'b??1:
-        _670_ = b[31:0];
+        _671_ = b[31:0];
       3'b?1?:
-        _670_ = b[63:32];
+        _671_ = b[63:32];
       3'b1??:
-        _670_ = b[95:64];
+        _671_ = b[95:64];
       default:
-        _670_ = a;
+        _671_ = a;
     endcase
   endfunction
-  assign stride = _670_(32'd0, { words[383:352], words[415:384], words[447:416] }, { _302_, _294_, _307_ });
-  function [63:0] _671_;
+  assign stride = _671_(32'd0, { words[383:352], words[415:384], words[447:416] }, { _302_, _294_, _307_ });
+  function [63:0] _672_;
     input [63:0] a;
     input [383:0] b;
     input [5:0] s;
     casez (s) // synopsys parallel_case
       6'b?????1:
-        _671_ = b[63:0];
+        _672_ = b[63:0];
       6'b????1?:
-        _671_ = b[127:64];
+        _672_ = b[127:64];
       6'b???1??:
-        _671_ = b[191:128];
+        _672_ = b[191:128];
       6'b??1???:
-        _671_ = b[255:192];
+        _672_ = b[255:192];
       6'b?1????:
-        _671_ = b[319:256];
+        _672_ = b[319:256];
       6'b1?????:
-        _671_ = b[383:320];
+        _672_ = b[383:320];
       default:
-        _671_ = a;
+        _672_ = a;
     endcase
   endfunction
-  assign signal_3 = _671_(64'h0000000000000000, { words[511:448], words[575:512], words[639:576], words[703:640], words[767:704], words[831:768] }, { _302_, _294_, _307_, _306_, _305_, _201_ });
+  assign signal_3 = _672_(64'h0000000000000000, { words[511:448], words[575:512], words[639:576], words[703:640], words[767:704], words[831:768] }, { _302_, _294_, _307_, _306_, _305_, _202_ });
   assign _308_ = _173_ ? _174_[15:0] : _172_[15:0];
-  function [15:0] _673_;
+  function [15:0] _674_;
     input [15:0] a;
     input [31:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _673_ = b[15:0];
+        _674_ = b[15:0];
       2'b1?:
-        _673_ = b[31:16];
+        _674_ = b[31:16];
       default:
-        _673_ = a;
+        _674_ = a;
     endcase
   endfunction
-  assign _309_ = _673_(signal_2, { _311_, _308_ }, { _295_, _287_ });
+  assign _309_ = _674_(signal_2, { _311_, _308_ }, { _295_, _287_ });
   assign _310_ = _149_ ? signal_2 : words[335:320];
   assign _311_ = _307_ ? _310_ : signal_2;
   assign _235_ = rst ? 16'h0000 : _309_;
-  assign _312_ = _037_ ? segment : _132_[1:0];
-  function [1:0] _678_;
+  assign _312_ = _043_ ? segment : _132_[1:0];
+  function [1:0] _679_;
     input [1:0] a;
     input [3:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _678_ = b[1:0];
+        _679_ = b[1:0];
       2'b1?:
-        _678_ = b[3:2];
+        _679_ = b[3:2];
       default:
-        _678_ = a;
+        _679_ = a;
     endcase
   endfunction
-  assign _313_ = _678_(segment, { _314_, _312_ }, { _302_, _294_ });
-  assign _314_ = _036_ ? segment : _132_[1:0];
-  function [1:0] _680_;
+  assign _313_ = _679_(segment, { _314_, _312_ }, { _302_, _294_ });
+  assign _314_ = _041_ ? segment : _132_[1:0];
+  function [1:0] _681_;
     input [1:0] a;
     input [3:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _680_ = b[1:0];
+        _681_ = b[1:0];
       2'b1?:
-        _680_ = b[3:2];
+        _681_ = b[3:2];
       default:
-        _680_ = a;
+        _681_ = a;
     endcase
   endfunction
-  assign _315_ = _680_(segment, { 2'h0, _313_ }, { _316_, _295_ });
+  assign _315_ = _681_(segment, { 2'h0, _313_ }, { _316_, _295_ });
   assign _234_ = rst ? 2'h0 : _315_;
-  function [3:0] _682_;
+  function [3:0] _683_;
     input [3:0] a;
     input [7:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _682_ = b[3:0];
+        _683_ = b[3:0];
       2'b1?:
-        _682_ = b[7:4];
+        _683_ = b[7:4];
       default:
-        _682_ = a;
+        _683_ = a;
     endcase
   endfunction
-  assign _317_ = _682_(step, { 4'hf, _194_[3:0] }, { _316_, _318_ });
+  assign _317_ = _683_(step, { 4'hf, _194_[3:0] }, { _316_, _318_ });
   assign _233_ = rst ? 4'h0 : _317_;
-  function [47:0] _684_;
+  function [47:0] _685_;
     input [47:0] a;
     input [95:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _684_ = b[47:0];
+        _685_ = b[47:0];
       2'b1?:
-        _684_ = b[95:48];
+        _685_ = b[95:48];
       default:
-        _684_ = a;
+        _685_ = a;
     endcase
   endfunction
-  assign _319_ = _684_(extent, { 48'h000000000000, _192_[47:0] }, { _316_, _318_ });
+  assign _319_ = _685_(extent, { 48'h000000000000, _193_[47:0] }, { _316_, _318_ });
   assign _232_ = rst ? 48'h000000000000 : _319_;
-  function [35:0] _686_;
+  function [35:0] _687_;
     input [35:0] a;
     input [143:0] b;
     input [3:0] s;
     casez (s) // synopsys parallel_case
       4'b???1:
-        _686_ = b[35:0];
+        _687_ = b[35:0];
       4'b??1?:
-        _686_ = b[71:36];
+        _687_ = b[71:36];
       4'b?1??:
-        _686_ = b[107:72];
+        _687_ = b[107:72];
       4'b1???:
-        _686_ = b[143:108];
+        _687_ = b[143:108];
       default:
-        _686_ = a;
+        _687_ = a;
     endcase
   endfunction
-  assign _320_ = _686_(signal_1, { 36'h000000000, _322_, _171_[35:0], _188_[35:0] }, { _316_, _295_, _287_, _321_ });
-  function [35:0] _687_;
+  assign _320_ = _687_(signal_1, { 36'h000000000, _322_, _171_[35:0], _188_[35:0] }, { _316_, _295_, _287_, _321_ });
+  function [35:0] _688_;
     input [35:0] a;
     input [215:0] b;
     input [5:0] s;
     casez (s) // synopsys parallel_case
       6'b?????1:
-        _687_ = b[35:0];
+        _688_ = b[35:0];
       6'b????1?:
-        _687_ = b[71:36];
+        _688_ = b[71:36];
       6'b???1??:
-        _687_ = b[107:72];
+        _688_ = b[107:72];
       6'b??1???:
-        _687_ = b[143:108];
+        _688_ = b[143:108];
       6'b?1????:
-        _687_ = b[179:144];
+        _688_ = b[179:144];
       6'b1?????:
-        _687_ = b[215:180];
+        _688_ = b[215:180];
       default:
-        _687_ = a;
+        _688_ = a;
     endcase
   endfunction
-  assign _322_ = _687_(signal_1, { _325_, _324_, _323_, _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_[18], _156_, 17'h00000, _150_, 17'h00000, _150_ }, { _302_, _294_, _307_, _306_, _305_, _201_ });
+  assign _322_ = _688_(signal_1, { _325_, _324_, _323_, _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_[18], _157_, 17'h00000, _150_, 17'h00000, _150_ }, { _302_, _294_, _307_, _306_, _305_, _202_ });
   assign _323_ = _149_ ? { 17'h00000, _152_ } : signal_1;
-  assign _324_ = _037_ ? { 17'h00000, _137_ } : _147_[35:0];
-  assign _325_ = _036_ ? { 17'h00000, _121_ } : _130_[35:0];
+  assign _324_ = _043_ ? { 17'h00000, _138_ } : _148_[35:0];
+  assign _325_ = _041_ ? { 17'h00000, _121_ } : _131_[35:0];
   assign _231_ = rst ? 36'h000000000 : _320_;
-  function [3:0] _692_;
+  function [3:0] _693_;
     input [3:0] a;
     input [35:0] b;
     input [8:0] s;
     casez (s) // synopsys parallel_case
       9'b????????1:
-        _692_ = b[3:0];
+        _693_ = b[3:0];
       9'b???????1?:
-        _692_ = b[7:4];
+        _693_ = b[7:4];
       9'b??????1??:
-        _692_ = b[11:8];
+        _693_ = b[11:8];
       9'b?????1???:
-        _692_ = b[15:12];
+        _693_ = b[15:12];
       9'b????1????:
-        _692_ = b[19:16];
+        _693_ = b[19:16];
       9'b???1?????:
-        _692_ = b[23:20];
+        _693_ = b[23:20];
       9'b??1??????:
-        _692_ = b[27:24];
+        _693_ = b[27:24];
       9'b?1???????:
-        _692_ = b[31:28];
+        _693_ = b[31:28];
       9'b1????????:
-        _692_ = b[35:32];
+        _693_ = b[35:32];
       default:
-        _692_ = a;
+        _693_ = a;
     endcase
   endfunction
-  assign _326_ = _692_(fsm_state, { _338_, _337_, _331_, _330_, 4'h5, _329_, 4'h2, _327_, 4'h0 }, { _339_, _316_, _295_, _287_, _321_, _318_, _221_, _328_, _286_ });
+  assign _326_ = _693_(fsm_state, { _338_, _337_, _331_, _330_, 4'h5, _329_, 4'h2, _327_, 4'h0 }, { _339_, _316_, _295_, _287_, _321_, _318_, _221_, _328_, _286_ });
   assign _286_ = fsm_state == 4'h3;
-  assign _327_ = _201_ ? 4'h3 : 4'h1;
+  assign _327_ = _202_ ? 4'h3 : 4'h1;
   assign _329_ = _195_ ? 4'h8 : fsm_state;
   assign _318_ = fsm_state == 4'h5;
   assign _321_ = fsm_state == 4'h7;
   assign _330_ = _173_ ? 4'h7 : fsm_state;
   assign _287_ = fsm_state == 4'h6;
-  function [3:0] _700_;
+  function [3:0] _701_;
     input [3:0] a;
     input [23:0] b;
     input [5:0] s;
     casez (s) // synopsys parallel_case
       6'b?????1:
-        _700_ = b[3:0];
+        _701_ = b[3:0];
       6'b????1?:
-        _700_ = b[7:4];
+        _701_ = b[7:4];
       6'b???1??:
-        _700_ = b[11:8];
+        _701_ = b[11:8];
       6'b??1???:
-        _700_ = b[15:12];
+        _701_ = b[15:12];
       6'b?1????:
-        _700_ = b[19:16];
+        _701_ = b[19:16];
       6'b1?????:
-        _700_ = b[23:20];
+        _701_ = b[23:20];
       default:
-        _700_ = a;
+        _701_ = a;
     endcase
   endfunction
-  assign _331_ = _700_(fsm_state, { _335_, _334_, _332_, 12'h555 }, { _302_, _294_, _307_, _306_, _305_, _201_ });
-  assign _201_ = region == 3'h5;
+  assign _331_ = _701_(fsm_state, { _335_, _334_, _332_, 12'h555 }, { _302_, _294_, _307_, _306_, _305_, _202_ });
+  assign _202_ = region == 3'h5;
   assign _305_ = region == 3'h4;
   assign _306_ = region == 3'h3;
   assign _332_ = _149_ ? 4'h5 : 4'h6;
   assign _307_ = region == 3'h2;
-  assign _334_ = _037_ ? 4'h5 : _333_;
+  assign _334_ = _043_ ? 4'h5 : _333_;
   assign _294_ = region == 3'h1;
   assign _333_ = _133_ ? 4'h5 : fsm_state;
-  assign _335_ = _036_ ? 4'h5 : _333_;
+  assign _335_ = _041_ ? 4'h5 : _333_;
   assign _302_ = region == 3'h0;
   assign _295_ = fsm_state == 4'h4;
   assign _336_ = present ? 4'h4 : 4'h2;
-  assign _337_ = _117_ ? 4'h3 : _336_;
+  assign _337_ = _118_ ? 4'h3 : _336_;
   assign _316_ = fsm_state == 4'h1;
   assign _338_ = start ? 4'h1 : fsm_state;
-  assign _229_ = rst ? 4'h0 : _326_;
-  function [2:0] _717_;
+  assign _230_ = rst ? 4'h0 : _326_;
+  function [2:0] _718_;
     input [2:0] a;
     input [5:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _717_ = b[2:0];
+        _718_ = b[2:0];
       2'b1?:
-        _717_ = b[5:3];
+        _718_ = b[5:3];
       default:
-        _717_ = a;
+        _718_ = a;
     endcase
   endfunction
-  assign _340_ = _717_(region, { _341_, _200_[2:0] }, { _339_, _328_ });
+  assign _340_ = _718_(region, { _341_, _200_[2:0] }, { _339_, _328_ });
   assign _328_ = fsm_state == 4'h2;
   assign _341_ = start ? 3'h0 : region;
-  assign _228_ = rst ? 3'h0 : _340_;
+  assign _229_ = rst ? 3'h0 : _340_;
   assign _342_ = _199_ ? 1'h1 : wrong_window;
-  function [0:0] _722_;
+  function [0:0] _723_;
     input [0:0] a;
     input [1:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _722_ = b[0:0];
+        _723_ = b[0:0];
       2'b1?:
-        _722_ = b[1:1];
+        _723_ = b[1:1];
       default:
-        _722_ = a;
+        _723_ = a;
     endcase
   endfunction
-  assign _343_ = _722_(wrong_window, { _344_, _342_ }, { _339_, _221_ });
+  assign _343_ = _723_(wrong_window, { _344_, _342_ }, { _339_, _221_ });
   assign _344_ = start ? 1'h0 : wrong_window;
-  assign _227_ = rst ? 1'h0 : _343_;
+  assign _228_ = rst ? 1'h0 : _343_;
   assign _345_ = _196_ ? 1'h1 : wrong_wrap;
-  function [0:0] _726_;
+  function [0:0] _727_;
     input [0:0] a;
     input [1:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _726_ = b[0:0];
+        _727_ = b[0:0];
       2'b1?:
-        _726_ = b[1:1];
+        _727_ = b[1:1];
       default:
-        _726_ = a;
+        _727_ = a;
     endcase
   endfunction
-  assign _346_ = _726_(wrong_wrap, { _347_, _345_ }, { _339_, _221_ });
+  assign _346_ = _727_(wrong_wrap, { _347_, _345_ }, { _339_, _221_ });
   assign _221_ = fsm_state == 4'h8;
   assign _347_ = start ? 1'h0 : wrong_wrap;
   assign _226_ = rst ? 1'h0 : _346_;
-  assign _348_ = start ? _116_ : wrong_alignment;
+  assign _348_ = start ? _117_ : wrong_alignment;
   assign _349_ = _339_ ? _348_ : wrong_alignment;
   assign _225_ = rst ? 1'h0 : _349_;
-  assign _350_ = start ? _081_ : wrong_format;
+  assign _350_ = start ? _086_ : wrong_format;
   assign _351_ = _339_ ? _350_ : wrong_format;
   assign _224_ = rst ? 1'h0 : _351_;
-  assign _352_ = start ? _241_ : wrong_size;
+  assign _352_ = start ? _246_ : wrong_size;
   assign _353_ = _339_ ? _352_ : wrong_size;
   assign _223_ = rst ? 1'h0 : _353_;
-  assign _354_ = start ? _183_ : wrong_version;
+  assign _354_ = start ? _220_ : wrong_version;
   assign _355_ = _339_ ? _354_ : wrong_version;
   assign _339_ = fsm_state == 4'h0;
   assign _222_ = rst ? 1'h0 : _355_;
-  assign _155_[15:0] = k_blocks;
+  assign _156_[15:0] = k_blocks;
   assign _214_[64:0] = end_1;
   assign tag = words[63:32];
   assign interrupt = words[8];
   assign mask = words[679:640];
   assign outliers = words[175:160];
-  assign { job[525:136], job[134:0] } = { group, signal, words[29:28], words[831:704], words[27:24], words[447:352], words[615:576], words[551:512], words[487:448], words[351:320], words[179:176], words[307:306], words[275:274], words[243:242], words[211:210], words[305:304], words[273:272], words[241:240], words[209:208], end3, end2, end1, end0, words[22:16], words[143:128], words[111:96], words[79:64] };
+  assign { job[526:136], job[134:0] } = { group, short_chunks, signal, words[29:28], words[831:704], words[27:24], words[447:352], words[615:576], words[551:512], words[487:448], words[351:320], words[179:176], words[307:306], words[275:274], words[243:242], words[211:210], words[305:304], words[273:272], words[241:240], words[209:208], end3, end2, end1, end0, words[22:16], words[143:128], words[111:96], words[79:64] };
 endmodule
 
 // Take jobs from the host, one after the other, and tell the other units what to do.
@@ -2044,7 +2050,7 @@ module mixdit_job_control (
   output wire [11:0]  mask_address,
   output wire [15:0]  mask_data,
   // To all units.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -2072,9 +2078,12 @@ module mixdit_job_control (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  output wire [525:0] job,
+  output wire [526:0] job,
   output wire         start,
   // From start on until the job has ended.
   output wire         running,
@@ -11163,7 +11172,7 @@ module mixdit_column_operands (
   input  wire         clk,
   input  wire         rst,
   // The job, constant while it runs.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -11191,9 +11200,12 @@ module mixdit_column_operands (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // Tiles, in their order.
   // Rows of it that exist, 1 to R*T.
   input  wire [15:0]  tile_rows,
@@ -18977,7 +18989,7 @@ module mixdit_block_cut (
   input  wire         clk,
   input  wire         rst,
   // The job.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -19005,9 +19017,12 @@ module mixdit_block_cut (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // Begin the first row of a tile: in the cycle of the last step of the one before, or later.
   input  wire         load,
   // It is the first of its panels, and has the first columns.
@@ -19229,7 +19244,7 @@ module mixdit_row_walk (
   input  wire         clk,
   input  wire         rst,
   // The job.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -19257,9 +19272,12 @@ module mixdit_row_walk (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins.
   input  wire         start,
   // A tile may be begun; some cycles after start.
@@ -19364,7 +19382,7 @@ module mixdit_gatherer (
   input  wire         clk,
   input  wire         rst,
   // The job.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -19392,9 +19410,12 @@ module mixdit_gatherer (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins.
   input  wire         start,
   // What words come: those of one tile after the other.
@@ -24209,7 +24230,7 @@ module mixdit_output_stage (
   input  wire         clk,
   input  wire         rst,
   // The job, constant while it runs.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -24237,9 +24258,12 @@ module mixdit_output_stage (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins.
   input  wire         start,
   // The job's tiles, in the order of the results. Some are taken ahead of them.
@@ -24499,7 +24523,7 @@ module mixdit_tile_plan (
   input  wire         clk,
   input  wire         rst,
   // The job; m, n and group count here.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -24527,9 +24551,12 @@ module mixdit_tile_plan (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // Begin.
   input  wire         start,
   // Its tiles.
@@ -24602,7 +24629,7 @@ module mixdit_tile_plan (
   assign { _00_[16], below } = of_panel - 4'h8;
   assign tile_rows = signal ? of_panel : 16'h0008;
   assign { _10_[15:8], tile_columns } = tile_last ? of_tile : 16'h0002;
-  assign _11_ = _01_ == job[525:523];
+  assign _11_ = _01_ == job[526:524];
   assign tile_turn = signal | _11_;
   assign tile_final = signal & tile_last;
   assign _12_ = tile_valid & tile_ready;
@@ -24691,7 +24718,7 @@ module mixdit_slot_walk_sidea (
   input  wire         clk,
   input  wire         rst,
   // Job at work.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -24719,9 +24746,12 @@ module mixdit_slot_walk_sidea (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins.
   input  wire         start,
   // Its slots.
@@ -24739,21 +24769,21 @@ module mixdit_slot_walk_sidea (
   output wire         o_valid,
   input  wire         o_ready
 );
-  wire _00_;
+  wire [6:0] _00_;
   wire [16:0] _01_;
-  wire _02_;
-  wire [16:0] _03_;
-  wire _04_;
-  wire [15:0] _05_;
+  wire [16:0] _02_;
+  wire _03_;
+  wire [16:0] _04_;
+  wire _05_;
   wire [15:0] _06_;
   wire [15:0] _07_;
-  wire [16:0] _08_;
+  wire [15:0] _08_;
   wire _09_;
-  wire [15:0] _10_;
+  wire [16:0] _10_;
   wire _11_;
-  wire [16:0] _12_;
-  wire [16:0] _13_;
-  wire [15:0] _14_;
+  wire [15:0] _12_;
+  wire _13_;
+  wire [16:0] _14_;
   wire [15:0] _15_;
   wire [15:0] _16_;
   wire [15:0] _17_;
@@ -24762,11 +24792,12 @@ module mixdit_slot_walk_sidea (
   wire [15:0] _20_;
   wire [15:0] _21_;
   wire [15:0] _22_;
-  wire _23_;
+  wire [15:0] _23_;
   wire _24_;
   wire _25_;
   wire _26_;
   wire _27_;
+  wire _28_;
   wire [16:0] end_1;
   reg [15:0] first = 16'h0000;
   wire [37:0] i__payload;
@@ -24779,48 +24810,49 @@ module mixdit_slot_walk_sidea (
   reg [15:0] signal_3 = 16'h0000;
   wire signal_4;
   wire signal_5;
-  assign end_1 = first + 7'h40;
+  assign _00_ = job[523] ? 7'h04 : 7'h40;
+  assign end_1 = first + _00_;
   assign signal = signal_1 <= 4'h8;
   assign signal_2 = signal_3 <= 2'h2;
-  assign _00_ = ~ signal_2;
-  assign signal_4 = _00_ & job[522];
+  assign _09_ = ~ signal_2;
+  assign signal_4 = _09_ & job[522];
   assign signal_5 = end_1 >= job[118:103];
-  assign { _08_[16], i__payload[35:20] } = signal_5 ? { 1'h0, job[118:103] } : end_1;
-  assign _09_ = signal_1 < 4'h8;
-  assign { _10_[15:4], i__payload[3:0] } = _09_ ? signal_1 : 16'h0008;
-  assign i__payload[37] = signal_5 & _02_;
-  assign _11_ = i__valid & i__ready;
-  assign _12_ = signal_5 ? 17'h00000 : end_1;
-  assign _13_ = signal_3 - 2'h2;
-  assign _01_ = signal_4 ? _13_ : { 1'h0, job[31:16] };
-  assign _02_ = ~ signal_4;
-  assign _03_ = signal_1 - 4'h8;
+  assign { _10_[16], i__payload[35:20] } = signal_5 ? { 1'h0, job[118:103] } : end_1;
+  assign _11_ = signal_1 < 4'h8;
+  assign { _12_[15:4], i__payload[3:0] } = _11_ ? signal_1 : 16'h0008;
+  assign i__payload[37] = signal_5 & _03_;
+  assign _13_ = i__valid & i__ready;
+  assign _14_ = signal_5 ? 17'h00000 : end_1;
+  assign _01_ = signal_3 - 2'h2;
+  assign _02_ = signal_4 ? _01_ : { 1'h0, job[31:16] };
+  assign _03_ = ~ signal_4;
+  assign _04_ = signal_1 - 4'h8;
   always @(posedge clk)
-    i__valid <= _04_;
+    i__valid <= _05_;
   always @(posedge clk)
-    signal_1 <= _05_;
+    signal_1 <= _06_;
   always @(posedge clk)
-    signal_3 <= _06_;
+    signal_3 <= _07_;
   always @(posedge clk)
-    first <= _07_;
-  assign _14_ = _11_ ? _12_[15:0] : first;
-  assign _15_ = start ? 16'h0000 : _14_;
-  assign _07_ = rst ? 16'h0000 : _15_;
-  assign _16_ = signal_5 ? _01_[15:0] : signal_3;
-  assign _17_ = _11_ ? _16_ : signal_3;
-  assign _18_ = start ? job[31:16] : _17_;
-  assign _06_ = rst ? 16'h0000 : _18_;
-  assign _19_ = _02_ ? _03_[15:0] : signal_1;
-  assign _20_ = signal_5 ? _19_ : signal_1;
-  assign _21_ = _11_ ? _20_ : signal_1;
-  assign _22_ = start ? job[15:0] : _21_;
-  assign _05_ = rst ? 16'h0000 : _22_;
-  assign _23_ = signal ? 1'h0 : i__valid;
-  assign _24_ = _02_ ? _23_ : i__valid;
-  assign _25_ = signal_5 ? _24_ : i__valid;
-  assign _26_ = _11_ ? _25_ : i__valid;
-  assign _27_ = start ? 1'h1 : _26_;
-  assign _04_ = rst ? 1'h0 : _27_;
+    first <= _08_;
+  assign _15_ = _13_ ? _14_[15:0] : first;
+  assign _16_ = start ? 16'h0000 : _15_;
+  assign _08_ = rst ? 16'h0000 : _16_;
+  assign _17_ = signal_5 ? _02_[15:0] : signal_3;
+  assign _18_ = _13_ ? _17_ : signal_3;
+  assign _19_ = start ? job[31:16] : _18_;
+  assign _07_ = rst ? 16'h0000 : _19_;
+  assign _20_ = _03_ ? _04_[15:0] : signal_1;
+  assign _21_ = signal_5 ? _20_ : signal_1;
+  assign _22_ = _13_ ? _21_ : signal_1;
+  assign _23_ = start ? job[15:0] : _22_;
+  assign _06_ = rst ? 16'h0000 : _23_;
+  assign _24_ = signal ? 1'h0 : i__valid;
+  assign _25_ = _03_ ? _24_ : i__valid;
+  assign _26_ = signal_5 ? _25_ : i__valid;
+  assign _27_ = _13_ ? _26_ : i__valid;
+  assign _28_ = start ? 1'h1 : _27_;
+  assign _05_ = rst ? 1'h0 : _28_;
   mixdit_slot_walk_sidea_out out (
     .clk(clk),
     .i__payload({ i__payload[37], signal_5, i__payload[35:20], first, i__payload[3:0] }),
@@ -24831,8 +24863,8 @@ module mixdit_slot_walk_sidea (
     .o__valid(o_valid),
     .rst(rst)
   );
-  assign _10_[3:0] = i__payload[3:0];
-  assign _08_[15:0] = i__payload[35:20];
+  assign _12_[3:0] = i__payload[3:0];
+  assign _10_[15:0] = i__payload[35:20];
   assign o_advance = o__payload[37];
   assign o_last = o__payload[36];
   assign o_end = o__payload[35:20];
@@ -24846,7 +24878,7 @@ module mixdit_run_walk_sidea (
   input  wire         clk,
   input  wire         rst,
   // Job at work.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -24874,9 +24906,12 @@ module mixdit_run_walk_sidea (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins.
   input  wire         start,
   // Runs.
@@ -25417,7 +25452,7 @@ module mixdit_place_walk_sidea_splits1 (
   input  wire         clk,
   input  wire         rst,
   // Job at work.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -25445,9 +25480,12 @@ module mixdit_place_walk_sidea_splits1 (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins; all slots are free.
   input  wire         start,
   // A slot has become free.
@@ -25462,6 +25500,8 @@ module mixdit_place_walk_sidea_splits1 (
   output wire         o_fetched,
   // A: bit k: word k is an outlier.
   output wire [15:0]  o_outliers,
+  // A: number, of the outliers' blocks, of the first one behind the slot, while a block with outliers is fetched.
+  output reg  [12:0]  o_window_end = 13'h0000,
   output reg          o_valid = 1'h0,
   input  wire         o_ready,
   // A, where the design has MX9: write port of the mask of outliers, a word for each K block.
@@ -25512,54 +25552,59 @@ module mixdit_place_walk_sidea_splits1 (
   wire _040_;
   wire _041_;
   wire _042_;
-  wire [1:0] _043_;
-  wire [8:0] _044_;
-  wire [15:0] _045_;
-  wire [15:0] _046_;
+  wire _043_;
+  wire [16:0] _044_;
+  wire [16:0] _045_;
+  wire [1:0] _046_;
   wire [8:0] _047_;
-  wire [3:0] _048_;
-  wire [1:0] _049_;
-  wire _050_;
-  wire _051_;
-  wire [15:0] _052_;
-  wire [15:0] _053_;
-  wire [15:0] _054_;
+  wire [15:0] _048_;
+  wire [15:0] _049_;
+  wire [8:0] _050_;
+  wire [3:0] _051_;
+  wire [1:0] _052_;
+  wire _053_;
+  wire _054_;
   wire [15:0] _055_;
-  wire [8:0] _056_;
-  wire _057_;
-  wire [30:0] _058_;
-  wire _059_;
-  wire [1:0] _060_;
-  wire [1:0] _061_;
-  wire [1:0] _062_;
-  wire _063_;
-  wire [8:0] _064_;
-  wire [15:0] _065_;
-  wire [15:0] _066_;
-  wire [15:0] _067_;
-  wire [15:0] _068_;
-  wire _069_;
-  wire _070_;
-  wire _071_;
-  wire _072_;
-  wire _073_;
+  wire [15:0] _056_;
+  wire [15:0] _057_;
+  wire [15:0] _058_;
+  wire [8:0] _059_;
+  wire _060_;
+  wire _061_;
+  wire [43:0] _062_;
+  wire [12:0] _063_;
+  wire [12:0] _064_;
+  wire [1:0] _065_;
+  wire [1:0] _066_;
+  wire [1:0] _067_;
+  wire _068_;
+  wire [8:0] _069_;
+  wire [15:0] _070_;
+  wire [15:0] _071_;
+  wire [15:0] _072_;
+  wire [15:0] _073_;
   wire _074_;
   wire _075_;
-  wire [1:0] _076_;
-  wire [1:0] _077_;
-  wire [1:0] _078_;
-  wire [3:0] _079_;
-  wire [3:0] _080_;
-  wire [3:0] _081_;
-  wire [8:0] _082_;
-  wire [8:0] _083_;
-  wire [8:0] _084_;
-  wire [15:0] _085_;
-  wire [15:0] _086_;
-  wire [15:0] _087_;
+  wire _076_;
+  wire _077_;
+  wire _078_;
+  wire _079_;
+  wire _080_;
+  wire [1:0] _081_;
+  wire [1:0] _082_;
+  wire [1:0] _083_;
+  wire [3:0] _084_;
+  wire [3:0] _085_;
+  wire [3:0] _086_;
+  wire [8:0] _087_;
   wire [8:0] _088_;
   wire [8:0] _089_;
-  wire [1:0] _090_;
+  wire [15:0] _090_;
+  wire [15:0] _091_;
+  wire [15:0] _092_;
+  wire [8:0] _093_;
+  wire [8:0] _094_;
+  wire [1:0] _095_;
   reg [8:0] address = 9'h000;
   reg [8:0] base = 9'h000;
   reg [15:0] block = 16'h0000;
@@ -25570,7 +25615,7 @@ module mixdit_place_walk_sidea_splits1 (
   reg [15:0] line_last = 16'h0000;
   wire [15:0] read__data;
   wire read__en;
-  reg [30:0] shown = 31'h00000000;
+  reg [43:0] shown = 44'h00000000000;
   wire signal;
   wire signal_1;
   reg [15:0] signal_10 = 16'h0000;
@@ -25594,13 +25639,16 @@ module mixdit_place_walk_sidea_splits1 (
     if (mask_en)
       mask[mask_address] <= mask_data;
   end
-  reg [15:0] _209_;
+  reg [15:0] _220_;
   always @(posedge clk) begin
     if (read__en) begin
-      _209_ <= mask[block[11:0]];
+      _220_ <= mask[block[11:0]];
     end
   end
-  assign read__data = _209_;
+  assign read__data = _220_;
+  assign walk_o_ready = _004_ & _005_;
+  assign _007_ = block >= signal_7;
+  assign _008_ = block <= slot_last;
   assign _009_ = _007_ & _008_;
   assign entry[10] = _006_ | _009_;
   assign _011_ = block == slot_last;
@@ -25638,103 +25686,107 @@ module mixdit_place_walk_sidea_splits1 (
   assign _006_ = ~ signal;
   assign _041_ = block < channel_blocks;
   assign _042_ = _006_ | _041_;
+  assign _043_ = walk_o_payload[35:20] > channel_blocks;
+  assign _044_ = walk_o_payload[35:20] - channel_blocks;
+  assign _045_ = _043_ ? _044_ : 17'h00000;
   always @(posedge clk)
-    signal_6 <= _043_;
+    signal_6 <= _046_;
   always @(posedge clk)
-    base <= _044_;
+    base <= _047_;
   always @(posedge clk)
-    channel_blocks <= _045_;
+    channel_blocks <= _048_;
   always @(posedge clk)
-    block <= _046_;
+    block <= _049_;
   always @(posedge clk)
-    address <= _047_;
+    address <= _050_;
   always @(posedge clk)
-    signal_3 <= _048_;
+    signal_3 <= _051_;
   always @(posedge clk)
-    signal_8 <= _049_;
+    signal_8 <= _052_;
   always @(posedge clk)
-    like <= _050_;
+    like <= _053_;
   always @(posedge clk)
-    signal_5 <= _051_;
+    signal_5 <= _054_;
   always @(posedge clk)
-    signal_7 <= _052_;
+    signal_7 <= _055_;
   always @(posedge clk)
-    slot_last <= _053_;
+    slot_last <= _056_;
   always @(posedge clk)
-    signal_10 <= _054_;
+    signal_10 <= _057_;
   always @(posedge clk)
-    line_last <= _055_;
+    line_last <= _058_;
   always @(posedge clk)
-    slot_base <= _056_;
+    slot_base <= _059_;
   always @(posedge clk)
-    o_valid <= _057_;
+    o_valid <= _060_;
   always @(posedge clk)
-    shown <= { shown[30:15], _058_[14:0] };
+    shown <= { shown[43:15], _062_[14:0] };
+  always @(posedge clk)
+    o_window_end <= _063_;
   assign _000_ = job[49:48] != 2'h2;
   assign signal = job[135] & _000_;
   assign signal_1 = block == line_last;
   assign _010_ = signal_3 <= 5'h10;
   assign _019_ = signal_3 == 1'h1;
   assign last_line = 1'h0 ? _010_ : _019_;
-  assign _059_ = _004_ & walk_o_valid;
-  assign signal_4 = _059_ & _005_;
+  assign _061_ = _004_ & walk_o_valid;
+  assign signal_4 = _061_ & _005_;
   assign _001_ = ~ signal_5;
   assign _002_ = read__en & signal_1;
   assign _003_ = _002_ & last_line;
   assign _004_ = _001_ | _003_;
   assign _005_ = signal_6 != 1'h0;
-  assign walk_o_ready = _004_ & _005_;
-  assign _007_ = block >= signal_7;
-  assign _008_ = block <= slot_last;
-  assign _058_[14] = read__en ? _042_ : shown[14];
-  assign _060_ = _038_ ? job[124:123] : job[126:125];
-  assign _061_ = _039_ ? job[122:121] : _060_;
-  assign _062_ = _040_ ? job[120:119] : _061_;
-  assign _058_[13:12] = read__en ? _062_ : shown[13:12];
-  assign _058_[11:0] = read__en ? { entry[11:10], address, like } : shown[11:0];
-  assign _063_ = _016_ ? signal_5 : o_valid;
-  assign _057_ = rst ? 1'h0 : _063_;
-  assign _064_ = signal_4 ? base : slot_base;
-  assign _056_ = rst ? 9'h000 : _064_;
-  assign _065_ = signal_4 ? _037_[15:0] : line_last;
-  assign _055_ = rst ? 16'h0000 : _065_;
-  assign _066_ = signal_4 ? _035_ : signal_10;
-  assign _054_ = rst ? 16'h0000 : _066_;
-  assign _067_ = signal_4 ? _034_[15:0] : slot_last;
-  assign _053_ = rst ? 16'h0000 : _067_;
-  assign _068_ = signal_4 ? walk_o_payload[19:4] : signal_7;
-  assign _052_ = rst ? 16'h0000 : _068_;
-  assign _069_ = last_line ? 1'h0 : signal_5;
-  assign _070_ = signal_1 ? _069_ : signal_5;
-  assign _071_ = read__en ? _070_ : signal_5;
-  assign _072_ = signal_4 ? 1'h1 : _071_;
-  assign _051_ = rst ? 1'h0 : _072_;
-  assign _073_ = signal_1 ? _033_[0] : like;
-  assign _074_ = read__en ? _073_ : like;
-  assign _075_ = signal_4 ? 1'h0 : _074_;
-  assign _050_ = rst ? 1'h0 : _075_;
-  assign _076_ = signal_1 ? turn_next : signal_8;
-  assign _077_ = read__en ? _076_ : signal_8;
-  assign _078_ = signal_4 ? 2'h0 : _077_;
-  assign _049_ = rst ? 2'h0 : _078_;
-  assign _079_ = signal_1 ? _029_[3:0] : signal_3;
-  assign _080_ = read__en ? _079_ : signal_3;
-  assign _081_ = signal_4 ? walk_o_payload[3:0] : _080_;
-  assign _048_ = rst ? 4'h0 : _081_;
-  assign _082_ = signal_1 ? _030_[8:0] : _027_[8:0];
-  assign _083_ = read__en ? _082_ : address;
-  assign _084_ = signal_4 ? base : _083_;
-  assign _047_ = rst ? 9'h000 : _084_;
-  assign _085_ = signal_1 ? signal_10 : _025_[15:0];
-  assign _086_ = read__en ? _085_ : block;
-  assign _087_ = signal_4 ? _035_ : _086_;
-  assign _046_ = rst ? 16'h0000 : _087_;
-  assign _045_ = rst ? 16'h0000 : _024_[15:0];
-  assign _088_ = signal_4 ? _022_[8:0] : base;
-  assign _089_ = start ? 9'h000 : _088_;
-  assign _044_ = rst ? 9'h000 : _089_;
-  assign _090_ = start ? 2'h2 : _018_[1:0];
-  assign _043_ = rst ? 2'h2 : _090_;
+  assign _064_ = signal_4 ? _045_[12:0] : o_window_end;
+  assign _063_ = rst ? 13'h0000 : _064_;
+  assign _062_[14] = read__en ? _042_ : shown[14];
+  assign _065_ = _038_ ? job[124:123] : job[126:125];
+  assign _066_ = _039_ ? job[122:121] : _065_;
+  assign _067_ = _040_ ? job[120:119] : _066_;
+  assign _062_[13:12] = read__en ? _067_ : shown[13:12];
+  assign _062_[11:0] = read__en ? { entry[11:10], address, like } : shown[11:0];
+  assign _068_ = _016_ ? signal_5 : o_valid;
+  assign _060_ = rst ? 1'h0 : _068_;
+  assign _069_ = signal_4 ? base : slot_base;
+  assign _059_ = rst ? 9'h000 : _069_;
+  assign _070_ = signal_4 ? _037_[15:0] : line_last;
+  assign _058_ = rst ? 16'h0000 : _070_;
+  assign _071_ = signal_4 ? _035_ : signal_10;
+  assign _057_ = rst ? 16'h0000 : _071_;
+  assign _072_ = signal_4 ? _034_[15:0] : slot_last;
+  assign _056_ = rst ? 16'h0000 : _072_;
+  assign _073_ = signal_4 ? walk_o_payload[19:4] : signal_7;
+  assign _055_ = rst ? 16'h0000 : _073_;
+  assign _074_ = last_line ? 1'h0 : signal_5;
+  assign _075_ = signal_1 ? _074_ : signal_5;
+  assign _076_ = read__en ? _075_ : signal_5;
+  assign _077_ = signal_4 ? 1'h1 : _076_;
+  assign _054_ = rst ? 1'h0 : _077_;
+  assign _078_ = signal_1 ? _033_[0] : like;
+  assign _079_ = read__en ? _078_ : like;
+  assign _080_ = signal_4 ? 1'h0 : _079_;
+  assign _053_ = rst ? 1'h0 : _080_;
+  assign _081_ = signal_1 ? turn_next : signal_8;
+  assign _082_ = read__en ? _081_ : signal_8;
+  assign _083_ = signal_4 ? 2'h0 : _082_;
+  assign _052_ = rst ? 2'h0 : _083_;
+  assign _084_ = signal_1 ? _029_[3:0] : signal_3;
+  assign _085_ = read__en ? _084_ : signal_3;
+  assign _086_ = signal_4 ? walk_o_payload[3:0] : _085_;
+  assign _051_ = rst ? 4'h0 : _086_;
+  assign _087_ = signal_1 ? _030_[8:0] : _027_[8:0];
+  assign _088_ = read__en ? _087_ : address;
+  assign _089_ = signal_4 ? base : _088_;
+  assign _050_ = rst ? 9'h000 : _089_;
+  assign _090_ = signal_1 ? signal_10 : _025_[15:0];
+  assign _091_ = read__en ? _090_ : block;
+  assign _092_ = signal_4 ? _035_ : _091_;
+  assign _049_ = rst ? 16'h0000 : _092_;
+  assign _048_ = rst ? 16'h0000 : _024_[15:0];
+  assign _093_ = signal_4 ? _022_[8:0] : base;
+  assign _094_ = start ? 9'h000 : _093_;
+  assign _047_ = rst ? 9'h000 : _094_;
+  assign _095_ = start ? 2'h2 : _018_[1:0];
+  assign _046_ = rst ? 2'h2 : _095_;
   mixdit_slot_walk_sidea walk (
     .clk(clk),
     .job(job),
@@ -25748,7 +25800,7 @@ module mixdit_place_walk_sidea_splits1 (
     .rst(rst),
     .start(start)
   );
-  assign _058_[30:15] = shown[30:15];
+  assign _062_[43:15] = shown[43:15];
   assign _014_[1:0] = turn_next;
   assign o_fetched = shown[14];
   assign o_format = shown[13:12];
@@ -26403,8 +26455,8 @@ module mixdit_compactor (
   wire _0399_;
   wire [4:0] _0400_;
   wire _0401_;
-  wire [3:0] _0402_;
-  wire [3:0] _0403_;
+  wire [31:0] _0402_;
+  wire [31:0] _0403_;
   wire [31:0] _0404_;
   wire [31:0] _0405_;
   wire [31:0] _0406_;
@@ -26418,8 +26470,8 @@ module mixdit_compactor (
   wire [31:0] _0414_;
   wire [31:0] _0415_;
   wire [31:0] _0416_;
-  wire [31:0] _0417_;
-  wire [31:0] _0418_;
+  wire [3:0] _0417_;
+  wire [3:0] _0418_;
   wire [31:0] _0419_;
   reg [31:0] held0 = 32'd0;
   reg [31:0] held1 = 32'd0;
@@ -27430,41 +27482,41 @@ module mixdit_compactor (
   assign { _0018_[4], slot0_6 } = _0017_ ? slot7 : slot6;
   assign _0019_ = slot7[0] == 1'h1;
   assign _0020_ = mask[7] & _0019_;
-  assign _0402_ = enable ? count_next : count;
-  assign _0403_ = clear ? 4'h0 : _0402_;
-  assign _0394_ = rst ? 4'h0 : _0403_;
-  assign _0404_ = _0377_ ? word3_15 : held15;
-  assign _0393_ = rst ? 32'd0 : _0404_;
-  assign _0405_ = _0376_ ? word3_14 : held14;
-  assign _0392_ = rst ? 32'd0 : _0405_;
-  assign _0406_ = _0375_ ? word3_13 : held13;
-  assign _0391_ = rst ? 32'd0 : _0406_;
-  assign _0407_ = _0374_ ? word3_12 : held12;
-  assign _0390_ = rst ? 32'd0 : _0407_;
-  assign _0408_ = _0373_ ? word3_11 : held11;
-  assign _0389_ = rst ? 32'd0 : _0408_;
-  assign _0409_ = _0372_ ? word3_10 : held10;
-  assign _0388_ = rst ? 32'd0 : _0409_;
-  assign _0410_ = _0371_ ? word3_9 : held9;
-  assign _0387_ = rst ? 32'd0 : _0410_;
-  assign _0411_ = _0370_ ? word3_8 : held8;
-  assign _0386_ = rst ? 32'd0 : _0411_;
-  assign _0412_ = _0369_ ? word3_7 : held7;
-  assign _0385_ = rst ? 32'd0 : _0412_;
-  assign _0413_ = _0368_ ? word3_6 : held6;
-  assign _0384_ = rst ? 32'd0 : _0413_;
-  assign _0414_ = _0367_ ? word3_5 : held5;
-  assign _0383_ = rst ? 32'd0 : _0414_;
-  assign _0415_ = _0366_ ? word3_4 : held4;
-  assign _0382_ = rst ? 32'd0 : _0415_;
-  assign _0416_ = _0365_ ? word3_3 : held3;
-  assign _0381_ = rst ? 32'd0 : _0416_;
-  assign _0417_ = _0364_ ? word3_2 : held2;
-  assign _0380_ = rst ? 32'd0 : _0417_;
-  assign _0418_ = _0363_ ? word3_1 : held1;
-  assign _0379_ = rst ? 32'd0 : _0418_;
-  assign _0419_ = _0362_ ? word3_0 : held0;
-  assign _0378_ = rst ? 32'd0 : _0419_;
+  assign _0393_ = rst ? 32'd0 : _0419_;
+  assign _0402_ = _0376_ ? word3_14 : held14;
+  assign _0392_ = rst ? 32'd0 : _0402_;
+  assign _0403_ = _0375_ ? word3_13 : held13;
+  assign _0391_ = rst ? 32'd0 : _0403_;
+  assign _0404_ = _0374_ ? word3_12 : held12;
+  assign _0390_ = rst ? 32'd0 : _0404_;
+  assign _0405_ = _0373_ ? word3_11 : held11;
+  assign _0389_ = rst ? 32'd0 : _0405_;
+  assign _0406_ = _0372_ ? word3_10 : held10;
+  assign _0388_ = rst ? 32'd0 : _0406_;
+  assign _0407_ = _0371_ ? word3_9 : held9;
+  assign _0387_ = rst ? 32'd0 : _0407_;
+  assign _0408_ = _0370_ ? word3_8 : held8;
+  assign _0386_ = rst ? 32'd0 : _0408_;
+  assign _0409_ = _0369_ ? word3_7 : held7;
+  assign _0385_ = rst ? 32'd0 : _0409_;
+  assign _0410_ = _0368_ ? word3_6 : held6;
+  assign _0384_ = rst ? 32'd0 : _0410_;
+  assign _0411_ = _0367_ ? word3_5 : held5;
+  assign _0383_ = rst ? 32'd0 : _0411_;
+  assign _0412_ = _0366_ ? word3_4 : held4;
+  assign _0382_ = rst ? 32'd0 : _0412_;
+  assign _0413_ = _0365_ ? word3_3 : held3;
+  assign _0381_ = rst ? 32'd0 : _0413_;
+  assign _0414_ = _0364_ ? word3_2 : held2;
+  assign _0380_ = rst ? 32'd0 : _0414_;
+  assign _0415_ = _0363_ ? word3_1 : held1;
+  assign _0379_ = rst ? 32'd0 : _0415_;
+  assign _0416_ = _0362_ ? word3_0 : held0;
+  assign _0378_ = rst ? 32'd0 : _0416_;
+  assign _0417_ = enable ? count_next : count;
+  assign _0418_ = clear ? 4'h0 : _0417_;
+  assign _0394_ = rst ? 4'h0 : _0418_;
+  assign _0419_ = _0377_ ? word3_15 : held15;
   assign _0072_[3:0] = slot0_15;
   assign _0066_[3:0] = slot0_14;
   assign _0059_[3:0] = slot0_13;
@@ -27599,13 +27651,13 @@ module mixdit_outlier_split (
   output wire [1:0]   o_format,
   output wire         o_valid,
   input  wire         o_ready,
-  // A row had more outliers than there is room for, and some were lost. Stays until reset.
-  output reg          overflow = 1'h0
+  // Where windowed: number of the first block of outliers behind the window. Constant while a row comes.
+  input  wire [12:0]  window_end
 );
-  wire _000_;
-  wire [31:0] _001_;
-  wire [15:0] _002_;
-  wire [15:0] _003_;
+  wire [15:0] _000_;
+  wire [15:0] _001_;
+  wire [31:0] _002_;
+  wire [31:0] _003_;
   wire [31:0] _004_;
   wire [31:0] _005_;
   wire [31:0] _006_;
@@ -27618,48 +27670,47 @@ module mixdit_outlier_split (
   wire [31:0] _013_;
   wire [31:0] _014_;
   wire [31:0] _015_;
-  wire [31:0] _016_;
-  wire [31:0] _017_;
+  wire _016_;
+  wire _017_;
   wire _018_;
   wire _019_;
-  wire [3:0] _020_;
+  wire _020_;
   wire _021_;
-  wire _022_;
+  wire [511:0] _022_;
   wire _023_;
-  wire _024_;
-  wire [511:0] _025_;
+  wire [12:0] _024_;
+  wire [31:0] _025_;
   wire _026_;
-  wire [3:0] _027_;
-  wire _028_;
-  wire _029_;
+  wire [2:0] _027_;
+  wire [2:0] _028_;
+  wire [12:0] _029_;
   wire _030_;
-  wire _031_;
-  wire _032_;
+  wire [2:0] _031_;
+  wire [2:0] _032_;
   wire _033_;
-  wire [2:0] _034_;
-  wire [31:0] _035_;
+  wire _034_;
+  wire _035_;
   wire _036_;
-  wire [2:0] _037_;
-  wire _038_;
-  wire [2:0] _039_;
-  wire [2:0] _040_;
-  wire [2:0] _041_;
+  wire [11:0] _037_;
+  wire [1:0] _038_;
+  wire [1:0] _039_;
+  wire _040_;
+  wire [31:0] _041_;
   wire _042_;
   wire _043_;
   wire _044_;
   wire _045_;
-  wire [2:0] _046_;
-  wire [2:0] _047_;
-  wire [2:0] _048_;
-  wire [2:0] _049_;
-  wire [2:0] _050_;
+  wire _046_;
+  wire [1:0] _047_;
+  wire [1:0] _048_;
+  wire [11:0] _049_;
+  wire [11:0] _050_;
   wire _051_;
   wire _052_;
   wire _053_;
-  wire _054_;
-  wire filled;
   wire final_1;
   reg fsm_state = 1'h0;
+  reg [1:0] got = 2'h0;
   wire [513:0] i__payload;
   wire i__ready;
   wire i__valid;
@@ -27674,117 +27725,134 @@ module mixdit_outlier_split (
   wire [15:0] outliers_mask;
   wire [511:0] outliers_rest;
   wire [511:0] read__data;
-  reg [2:0] sent = 3'h0;
-  reg [2:0] signal_1 = 3'h0;
+  wire send;
+  wire signal_1;
   wire signal_2;
+  reg [1:0] signal_3 = 2'h0;
+  wire signal_4;
   wire signature__en;
+  reg [11:0] stored = 12'h000;
   reg [511:0] store [3:0];
   integer store_i;
   initial
     for (store_i = 0; store_i < 4; store_i = store_i + 1) store[store_i] = 512'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   always @(posedge clk) begin
     if (signature__en)
-      store[signal_1[1:0]] <= outliers_block;
+      store[signal_3] <= outliers_block;
   end
-  assign read__data = store[sent[1:0]];
-  assign _008_ = _003_[7] ? i_words[255:224] : 32'd0;
-  assign _009_ = _003_[8] ? i_words[287:256] : 32'd0;
-  assign _010_ = _003_[9] ? i_words[319:288] : 32'd0;
-  assign _011_ = _003_[10] ? i_words[351:320] : 32'd0;
-  assign _012_ = _003_[11] ? i_words[383:352] : 32'd0;
-  assign _014_ = _003_[12] ? i_words[415:384] : 32'd0;
-  assign _015_ = _003_[13] ? i_words[447:416] : 32'd0;
-  assign _016_ = _003_[14] ? i_words[479:448] : 32'd0;
-  assign _002_ = ~ i_outliers;
-  assign _003_ = i_present & _002_;
-  assign _017_ = _003_[15] ? i_words[511:480] : 32'd0;
-  assign _018_ = sent != signal_1;
-  assign _019_ = ~ signal_2;
-  assign _021_ = _020_ == signal_1;
-  assign _022_ = outliers_count == 1'h0;
-  assign _023_ = _021_ & _022_;
-  assign _024_ = _019_ | _023_;
-  assign _025_ = signal_2 ? read__data : outliers_rest;
-  assign _026_ = signal_1 == 3'h4;
-  assign _027_ = signal_1 + 1'h1;
-  assign _028_ = signal_1 != 1'h0;
-  assign _029_ = _028_ | outliers_full;
-  assign _030_ = outliers_count_next != 1'h0;
-  assign _031_ = _029_ | _030_;
-  assign _032_ = last & _031_;
-  assign _020_ = sent + 1'h1;
+  assign read__data = store[got];
+  assign _004_ = _001_[5] ? i_words[191:160] : 32'd0;
+  assign _005_ = _001_[6] ? i_words[223:192] : 32'd0;
+  assign _006_ = _001_[7] ? i_words[255:224] : 32'd0;
+  assign _007_ = _001_[8] ? i_words[287:256] : 32'd0;
+  assign _009_ = _001_[9] ? i_words[319:288] : 32'd0;
+  assign _010_ = _001_[10] ? i_words[351:320] : 32'd0;
+  assign _011_ = _001_[11] ? i_words[383:352] : 32'd0;
+  assign _012_ = _001_[12] ? i_words[415:384] : 32'd0;
+  assign _013_ = _001_[13] ? i_words[447:416] : 32'd0;
+  assign _014_ = _001_[14] ? i_words[479:448] : 32'd0;
+  assign _000_ = ~ i_outliers;
+  assign _001_ = i_present & _000_;
+  assign _015_ = _001_[15] ? i_words[511:480] : 32'd0;
+  assign _017_ = ~ signal_4;
+  assign _018_ = stored == 1'h1;
+  assign _019_ = outliers_count == 1'h0;
+  assign _020_ = _018_ & _019_;
+  assign _021_ = _017_ | _020_;
+  assign _022_ = signal_4 ? read__data : outliers_rest;
+  assign _023_ = signal_1 & 1'h1;
+  assign _024_ = stored + 1'h1;
+  assign _026_ = signal_3 == 2'h3;
+  assign _027_ = signal_3 + 1'h1;
+  assign _028_ = _026_ ? 3'h0 : _027_;
+  assign _029_ = stored - 1'h1;
+  assign _030_ = got == 2'h3;
+  assign _031_ = got + 1'h1;
+  assign _032_ = _030_ ? 3'h0 : _031_;
+  assign _016_ = stored != 1'h0;
+  assign _033_ = _016_ | outliers_full;
+  assign _034_ = outliers_count_next != 1'h0;
+  assign _035_ = _033_ | _034_;
+  assign _036_ = last & _035_;
   always @(posedge clk)
-    overflow <= _033_;
+    stored <= _037_;
   always @(posedge clk)
-    signal_1 <= _034_;
+    signal_3 <= _038_;
   always @(posedge clk)
-    fsm_state <= _036_;
+    got <= _039_;
   always @(posedge clk)
-    sent <= _037_;
+    fsm_state <= _040_;
   assign outliers_enable = i_valid & i_ready;
   assign last = outliers_enable & i_last;
   assign outliers_mask = i_outliers & i_present;
-  assign filled = outliers_enable & outliers_full;
-  assign _000_ = signal_1 != 3'h4;
-  assign signature__en = filled & _000_;
-  assign _013_ = _003_[0] ? i_words[31:0] : 32'd0;
-  assign _035_ = _003_[1] ? i_words[63:32] : 32'd0;
-  assign _001_ = _003_[2] ? i_words[95:64] : 32'd0;
-  assign _004_ = _003_[3] ? i_words[127:96] : 32'd0;
-  assign _005_ = _003_[4] ? i_words[159:128] : 32'd0;
-  assign _006_ = _003_[5] ? i_words[191:160] : 32'd0;
-  assign _007_ = _003_[6] ? i_words[223:192] : 32'd0;
-  assign i_ready = _038_ ? i__ready : 1'h0;
-  assign _039_ = final_1 ? 3'h0 : _020_[2:0];
-  assign _040_ = i__ready ? _039_ : sent;
-  assign _041_ = fsm_state ? _040_ : sent;
-  assign _037_ = rst ? 3'h0 : _041_;
+  assign signal_1 = outliers_enable & outliers_full;
+  assign signal_2 = stored < window_end;
+  assign signature__en = signal_1 & signal_2;
+  assign _008_ = _001_[0] ? i_words[31:0] : 32'd0;
+  assign _025_ = _001_[1] ? i_words[63:32] : 32'd0;
+  assign _041_ = _001_[2] ? i_words[95:64] : 32'd0;
+  assign _002_ = _001_[3] ? i_words[127:96] : 32'd0;
+  assign _003_ = _001_[4] ? i_words[159:128] : 32'd0;
   assign _042_ = final_1 ? 1'h0 : fsm_state;
   assign _043_ = i__ready ? _042_ : fsm_state;
-  function [0:0] _105_;
+  function [0:0] _104_;
     input [0:0] a;
     input [1:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _105_ = b[0:0];
+        _104_ = b[0:0];
       2'b1?:
-        _105_ = b[1:1];
+        _104_ = b[1:1];
       default:
-        _105_ = a;
+        _104_ = a;
     endcase
   endfunction
-  assign _044_ = _105_(fsm_state, { _045_, _043_ }, { _038_, fsm_state });
-  assign _045_ = _032_ ? 1'h1 : fsm_state;
-  assign _036_ = rst ? 1'h0 : _044_;
-  assign _046_ = _026_ ? signal_1 : _027_[2:0];
-  assign _047_ = filled ? _046_ : signal_1;
-  assign _048_ = final_1 ? 3'h0 : _047_;
-  assign _049_ = i__ready ? _048_ : _047_;
-  assign _050_ = fsm_state ? _049_ : _047_;
-  assign _034_ = rst ? 3'h0 : _050_;
-  assign _051_ = _026_ ? 1'h1 : overflow;
-  assign _052_ = filled ? _051_ : overflow;
-  assign _033_ = rst ? 1'h0 : _052_;
-  assign _053_ = final_1 ? 1'h1 : 1'h0;
-  assign _054_ = i__ready ? _053_ : 1'h0;
-  assign outliers_clear = fsm_state ? _054_ : 1'h0;
-  assign final_1 = fsm_state ? _024_ : 1'h0;
-  assign signal_2 = fsm_state ? _018_ : 1'h0;
-  function [0:0] _122_;
+  assign _044_ = _104_(fsm_state, { _045_, _043_ }, { _046_, fsm_state });
+  assign _045_ = _036_ ? 1'h1 : fsm_state;
+  assign _040_ = rst ? 1'h0 : _044_;
+  assign _047_ = send ? _032_[1:0] : got;
+  assign _039_ = rst ? 2'h0 : _047_;
+  assign _048_ = _023_ ? _028_[1:0] : signal_3;
+  assign _038_ = rst ? 2'h0 : _048_;
+  assign _049_ = _023_ ? _024_[11:0] : stored;
+  assign _050_ = send ? _029_[11:0] : _049_;
+  assign _037_ = rst ? 12'h000 : _050_;
+  assign _051_ = final_1 ? 1'h1 : 1'h0;
+  assign _052_ = i__ready ? _051_ : 1'h0;
+  assign outliers_clear = fsm_state ? _052_ : 1'h0;
+  assign _053_ = i__ready ? signal_4 : 1'h0;
+  assign send = fsm_state ? _053_ : 1'h0;
+  assign final_1 = fsm_state ? _021_ : 1'h0;
+  assign signal_4 = fsm_state ? _016_ : 1'h0;
+  function [0:0] _121_;
     input [0:0] a;
     input [1:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _122_ = b[0:0];
+        _121_ = b[0:0];
       2'b1?:
-        _122_ = b[1:1];
+        _121_ = b[1:1];
+      default:
+        _121_ = a;
+    endcase
+  endfunction
+  assign i__valid = _121_(1'hx, { i_valid, 1'h1 }, { _046_, fsm_state });
+  function [31:0] _122_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _122_ = b[31:0];
+      2'b1?:
+        _122_ = b[63:32];
       default:
         _122_ = a;
     endcase
   endfunction
-  assign i__valid = _122_(1'hx, { i_valid, 1'h1 }, { _038_, fsm_state });
+  assign i__payload[511:480] = _122_(32'hxxxxxxxx, { _015_, _022_[511:480] }, { _046_, fsm_state });
   function [31:0] _123_;
     input [31:0] a;
     input [63:0] b;
@@ -27798,7 +27866,7 @@ module mixdit_outlier_split (
         _123_ = a;
     endcase
   endfunction
-  assign i__payload[511:480] = _123_(32'hxxxxxxxx, { _017_, _025_[511:480] }, { _038_, fsm_state });
+  assign i__payload[447:416] = _123_(32'hxxxxxxxx, { _013_, _022_[447:416] }, { _046_, fsm_state });
   function [31:0] _124_;
     input [31:0] a;
     input [63:0] b;
@@ -27812,7 +27880,7 @@ module mixdit_outlier_split (
         _124_ = a;
     endcase
   endfunction
-  assign i__payload[447:416] = _124_(32'hxxxxxxxx, { _015_, _025_[447:416] }, { _038_, fsm_state });
+  assign i__payload[415:384] = _124_(32'hxxxxxxxx, { _012_, _022_[415:384] }, { _046_, fsm_state });
   function [31:0] _125_;
     input [31:0] a;
     input [63:0] b;
@@ -27826,7 +27894,7 @@ module mixdit_outlier_split (
         _125_ = a;
     endcase
   endfunction
-  assign i__payload[415:384] = _125_(32'hxxxxxxxx, { _014_, _025_[415:384] }, { _038_, fsm_state });
+  assign i__payload[383:352] = _125_(32'hxxxxxxxx, { _011_, _022_[383:352] }, { _046_, fsm_state });
   function [31:0] _126_;
     input [31:0] a;
     input [63:0] b;
@@ -27840,7 +27908,7 @@ module mixdit_outlier_split (
         _126_ = a;
     endcase
   endfunction
-  assign i__payload[383:352] = _126_(32'hxxxxxxxx, { _012_, _025_[383:352] }, { _038_, fsm_state });
+  assign i__payload[351:320] = _126_(32'hxxxxxxxx, { _010_, _022_[351:320] }, { _046_, fsm_state });
   function [31:0] _127_;
     input [31:0] a;
     input [63:0] b;
@@ -27854,7 +27922,7 @@ module mixdit_outlier_split (
         _127_ = a;
     endcase
   endfunction
-  assign i__payload[351:320] = _127_(32'hxxxxxxxx, { _011_, _025_[351:320] }, { _038_, fsm_state });
+  assign i__payload[319:288] = _127_(32'hxxxxxxxx, { _009_, _022_[319:288] }, { _046_, fsm_state });
   function [31:0] _128_;
     input [31:0] a;
     input [63:0] b;
@@ -27868,7 +27936,7 @@ module mixdit_outlier_split (
         _128_ = a;
     endcase
   endfunction
-  assign i__payload[319:288] = _128_(32'hxxxxxxxx, { _010_, _025_[319:288] }, { _038_, fsm_state });
+  assign i__payload[287:256] = _128_(32'hxxxxxxxx, { _007_, _022_[287:256] }, { _046_, fsm_state });
   function [31:0] _129_;
     input [31:0] a;
     input [63:0] b;
@@ -27882,7 +27950,7 @@ module mixdit_outlier_split (
         _129_ = a;
     endcase
   endfunction
-  assign i__payload[287:256] = _129_(32'hxxxxxxxx, { _009_, _025_[287:256] }, { _038_, fsm_state });
+  assign i__payload[255:224] = _129_(32'hxxxxxxxx, { _006_, _022_[255:224] }, { _046_, fsm_state });
   function [31:0] _130_;
     input [31:0] a;
     input [63:0] b;
@@ -27896,7 +27964,7 @@ module mixdit_outlier_split (
         _130_ = a;
     endcase
   endfunction
-  assign i__payload[255:224] = _130_(32'hxxxxxxxx, { _008_, _025_[255:224] }, { _038_, fsm_state });
+  assign i__payload[223:192] = _130_(32'hxxxxxxxx, { _005_, _022_[223:192] }, { _046_, fsm_state });
   function [31:0] _131_;
     input [31:0] a;
     input [63:0] b;
@@ -27910,7 +27978,7 @@ module mixdit_outlier_split (
         _131_ = a;
     endcase
   endfunction
-  assign i__payload[223:192] = _131_(32'hxxxxxxxx, { _007_, _025_[223:192] }, { _038_, fsm_state });
+  assign i__payload[191:160] = _131_(32'hxxxxxxxx, { _004_, _022_[191:160] }, { _046_, fsm_state });
   function [31:0] _132_;
     input [31:0] a;
     input [63:0] b;
@@ -27924,7 +27992,7 @@ module mixdit_outlier_split (
         _132_ = a;
     endcase
   endfunction
-  assign i__payload[191:160] = _132_(32'hxxxxxxxx, { _006_, _025_[191:160] }, { _038_, fsm_state });
+  assign i__payload[159:128] = _132_(32'hxxxxxxxx, { _003_, _022_[159:128] }, { _046_, fsm_state });
   function [31:0] _133_;
     input [31:0] a;
     input [63:0] b;
@@ -27938,7 +28006,7 @@ module mixdit_outlier_split (
         _133_ = a;
     endcase
   endfunction
-  assign i__payload[159:128] = _133_(32'hxxxxxxxx, { _005_, _025_[159:128] }, { _038_, fsm_state });
+  assign i__payload[127:96] = _133_(32'hxxxxxxxx, { _002_, _022_[127:96] }, { _046_, fsm_state });
   function [31:0] _134_;
     input [31:0] a;
     input [63:0] b;
@@ -27952,7 +28020,7 @@ module mixdit_outlier_split (
         _134_ = a;
     endcase
   endfunction
-  assign i__payload[127:96] = _134_(32'hxxxxxxxx, { _004_, _025_[127:96] }, { _038_, fsm_state });
+  assign i__payload[95:64] = _134_(32'hxxxxxxxx, { _041_, _022_[95:64] }, { _046_, fsm_state });
   function [31:0] _135_;
     input [31:0] a;
     input [63:0] b;
@@ -27966,7 +28034,7 @@ module mixdit_outlier_split (
         _135_ = a;
     endcase
   endfunction
-  assign i__payload[95:64] = _135_(32'hxxxxxxxx, { _001_, _025_[95:64] }, { _038_, fsm_state });
+  assign i__payload[63:32] = _135_(32'hxxxxxxxx, { _025_, _022_[63:32] }, { _046_, fsm_state });
   function [31:0] _136_;
     input [31:0] a;
     input [63:0] b;
@@ -27980,7 +28048,7 @@ module mixdit_outlier_split (
         _136_ = a;
     endcase
   endfunction
-  assign i__payload[63:32] = _136_(32'hxxxxxxxx, { _035_, _025_[63:32] }, { _038_, fsm_state });
+  assign i__payload[31:0] = _136_(32'hxxxxxxxx, { _008_, _022_[31:0] }, { _046_, fsm_state });
   function [31:0] _137_;
     input [31:0] a;
     input [63:0] b;
@@ -27994,36 +28062,23 @@ module mixdit_outlier_split (
         _137_ = a;
     endcase
   endfunction
-  assign i__payload[31:0] = _137_(32'hxxxxxxxx, { _013_, _025_[31:0] }, { _038_, fsm_state });
-  function [31:0] _138_;
-    input [31:0] a;
-    input [63:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _138_ = b[31:0];
-      2'b1?:
-        _138_ = b[63:32];
-      default:
-        _138_ = a;
-    endcase
-  endfunction
-  assign i__payload[479:448] = _138_(32'hxxxxxxxx, { _016_, _025_[479:448] }, { _038_, fsm_state });
-  function [1:0] _139_;
+  assign i__payload[479:448] = _137_(32'hxxxxxxxx, { _014_, _022_[479:448] }, { _046_, fsm_state });
+  function [1:0] _138_;
     input [1:0] a;
     input [3:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _139_ = b[1:0];
+        _138_ = b[1:0];
       2'b1?:
-        _139_ = b[3:2];
+        _138_ = b[3:2];
       default:
-        _139_ = a;
+        _138_ = a;
     endcase
   endfunction
-  assign i__payload[513:512] = _139_(2'hx, { i_format, 2'h2 }, { _038_, fsm_state });
-  assign _038_ = fsm_state == 1'h0;
+  assign i__payload[513:512] = _138_(2'hx, { i_format, 2'h2 }, { _046_, fsm_state });
+  assign _046_ = fsm_state == 1'h0;
+  assign i_ready = _046_ ? i__ready : 1'h0;
   mixdit_outlier_split_out out (
     .clk(clk),
     .i__payload(i__payload),
@@ -28103,7 +28158,7 @@ module mixdit_operand_loader_sidea (
   input  wire         clk,
   input  wire         rst,
   // Job at work, constant from start to its end.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -28131,9 +28186,12 @@ module mixdit_operand_loader_sidea (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins, with all slots free and slot 0 as the first to be filled.
   input  wire         start,
   // What to read.
@@ -28192,19 +28250,19 @@ module mixdit_operand_loader_sidea (
   wire [46:0] _017_;
   wire _018_;
   wire _019_;
-  wire _020_;
+  wire [11:0] _020_;
   wire [46:0] _021_;
-  wire [11:0] _022_;
+  wire _022_;
   wire _023_;
   wire _024_;
-  wire _025_;
-  wire [8:0] _026_;
-  wire [143:0] _027_;
+  wire [8:0] _025_;
+  wire [143:0] _026_;
+  wire [46:0] _027_;
   wire [46:0] _028_;
   wire [46:0] _029_;
   wire [46:0] _030_;
   wire [46:0] _031_;
-  wire [46:0] _032_;
+  wire _032_;
   wire _033_;
   wire _034_;
   wire _035_;
@@ -28226,7 +28284,6 @@ module mixdit_operand_loader_sidea (
   wire _051_;
   wire _052_;
   wire _053_;
-  wire _054_;
   wire both;
   wire [513:0] converter_i_payload;
   wire converter_i_valid;
@@ -28237,13 +28294,14 @@ module mixdit_operand_loader_sidea (
   wire i__ready;
   wire i__valid;
   reg [11:0] like = 12'h000;
-  wire [30:0] places_o_payload;
+  wire [43:0] places_o_payload;
   wire places_o_ready;
   wire places_o_valid;
   wire signal;
   wire [546:0] split_i_payload;
   wire split_i_ready;
   wire split_i_valid;
+  wire [12:0] split_window_end;
   wire [15:0] tail;
   wire [145:0] unpacker_o_payload;
   wire unpacker_o_valid;
@@ -28254,11 +28312,11 @@ module mixdit_operand_loader_sidea (
   assign _010_ = item_data[31:16] << 5'h10;
   assign _017_ = item_data[47:32] << 5'h10;
   assign _021_ = item_data[63:48] << 5'h10;
-  assign _028_ = item_data[79:64] << 5'h10;
-  assign _029_ = item_data[95:80] << 5'h10;
-  assign _030_ = item_data[111:96] << 5'h10;
-  assign _031_ = item_data[127:112] << 5'h10;
-  assign _032_ = item_data[143:128] << 5'h10;
+  assign _027_ = item_data[79:64] << 5'h10;
+  assign _028_ = item_data[95:80] << 5'h10;
+  assign _029_ = item_data[111:96] << 5'h10;
+  assign _030_ = item_data[127:112] << 5'h10;
+  assign _031_ = item_data[143:128] << 5'h10;
   assign _001_ = item_data[159:144] << 5'h10;
   assign _002_ = item_data[175:160] << 5'h10;
   assign _003_ = item_data[191:176] << 5'h10;
@@ -28280,86 +28338,100 @@ module mixdit_operand_loader_sidea (
   assign _015_ = valid & written[11];
   assign _016_ = signal ? unpacker_o_payload[143:0] : converter_o_payload[143:0];
   always @(posedge clk)
-    like <= _022_;
+    like <= _020_;
   always @(posedge clk)
-    write_en <= _023_;
+    write_en <= _022_;
   always @(posedge clk)
-    filled <= _024_;
+    filled <= _023_;
   always @(posedge clk)
-    write_bank <= _025_;
+    write_bank <= _024_;
   always @(posedge clk)
-    write_address <= _026_;
+    write_address <= _025_;
   always @(posedge clk)
-    write_block <= _027_;
-  assign _027_ = rst ? 144'h000000000000000000000000000000000000 : _016_;
-  assign _026_ = rst ? 9'h000 : written[9:1];
-  assign _025_ = rst ? 1'h0 : written[0];
-  assign _024_ = rst ? 1'h0 : _015_;
-  assign _023_ = rst ? 1'h0 : _014_;
-  assign _022_ = rst ? 12'h000 : entry;
-  assign _033_ = places_o_payload[14] ? _013_ : 1'h1;
-  assign _034_ = _012_ ? _033_ : 1'h0;
-  assign places_o_ready = signal ? item_valid : _034_;
-  assign _035_ = places_o_payload[14] ? split_i_ready : 1'h0;
-  assign _036_ = _012_ ? _035_ : 1'h0;
-  assign item_ready = signal ? places_o_valid : _036_;
-  assign _037_ = places_o_payload[14] ? item_valid : 1'h0;
-  assign split_i_valid = _012_ ? _037_ : 1'h0;
-  function [15:0] _105_;
+    write_block <= _026_;
+  assign _026_ = rst ? 144'h000000000000000000000000000000000000 : _016_;
+  assign _025_ = rst ? 9'h000 : written[9:1];
+  assign _024_ = rst ? 1'h0 : written[0];
+  assign _023_ = rst ? 1'h0 : _015_;
+  assign _022_ = rst ? 1'h0 : _014_;
+  assign _020_ = rst ? 12'h000 : entry;
+  assign _032_ = places_o_payload[14] ? _013_ : 1'h1;
+  assign _033_ = _012_ ? _032_ : 1'h0;
+  assign places_o_ready = signal ? item_valid : _033_;
+  assign _034_ = places_o_payload[14] ? split_i_ready : 1'h0;
+  assign _035_ = _012_ ? _034_ : 1'h0;
+  assign item_ready = signal ? places_o_valid : _035_;
+  assign _036_ = places_o_payload[14] ? item_valid : 1'h0;
+  assign split_i_valid = _012_ ? _036_ : 1'h0;
+  function [15:0] _104_;
     input [15:0] a;
     input [239:0] b;
     input [14:0] s;
     casez (s) // synopsys parallel_case
       15'b??????????????1:
-        _105_ = b[15:0];
+        _104_ = b[15:0];
       15'b?????????????1?:
-        _105_ = b[31:16];
+        _104_ = b[31:16];
       15'b????????????1??:
-        _105_ = b[47:32];
+        _104_ = b[47:32];
       15'b???????????1???:
-        _105_ = b[63:48];
+        _104_ = b[63:48];
       15'b??????????1????:
-        _105_ = b[79:64];
+        _104_ = b[79:64];
       15'b?????????1?????:
-        _105_ = b[95:80];
+        _104_ = b[95:80];
       15'b????????1??????:
-        _105_ = b[111:96];
+        _104_ = b[111:96];
       15'b???????1???????:
-        _105_ = b[127:112];
+        _104_ = b[127:112];
       15'b??????1????????:
-        _105_ = b[143:128];
+        _104_ = b[143:128];
       15'b?????1?????????:
-        _105_ = b[159:144];
+        _104_ = b[159:144];
       15'b????1??????????:
-        _105_ = b[175:160];
+        _104_ = b[175:160];
       15'b???1???????????:
-        _105_ = b[191:176];
+        _104_ = b[191:176];
       15'b??1????????????:
-        _105_ = b[207:192];
+        _104_ = b[207:192];
       15'b?1?????????????:
-        _105_ = b[223:208];
+        _104_ = b[223:208];
       15'b1??????????????:
-        _105_ = b[239:224];
+        _104_ = b[239:224];
       default:
-        _105_ = a;
+        _104_ = a;
     endcase
   endfunction
-  assign tail = _105_(16'hffff, 240'h000100030007000f001f003f007f00ff01ff03ff07ff0fff1fff3fff7fff, { _052_, _051_, _050_, _049_, _048_, _047_, _046_, _045_, _044_, _043_, _042_, _041_, _040_, _039_, _038_ });
-  assign _038_ = job[35:32] == 4'hf;
-  assign _039_ = job[35:32] == 4'he;
-  assign _040_ = job[35:32] == 4'hd;
-  assign _041_ = job[35:32] == 4'hc;
-  assign _042_ = job[35:32] == 4'hb;
-  assign _043_ = job[35:32] == 4'ha;
-  assign _044_ = job[35:32] == 4'h9;
-  assign _045_ = job[35:32] == 4'h8;
-  assign _046_ = job[35:32] == 4'h7;
-  assign _047_ = job[35:32] == 4'h6;
-  assign _048_ = job[35:32] == 4'h5;
-  assign _049_ = job[35:32] == 4'h4;
-  assign _050_ = job[35:32] == 4'h3;
-  assign _051_ = job[35:32] == 4'h2;
-  assign _052_ = job[35:32] == 4'h1;
+  assign tail = _104_(16'hffff, 240'h000100030007000f001f003f007f00ff01ff03ff07ff0fff1fff3fff7fff, { _051_, _050_, _049_, _048_, _047_, _046_, _045_, _044_, _043_, _042_, _041_, _040_, _039_, _038_, _037_ });
+  assign _037_ = job[35:32] == 4'hf;
+  assign _038_ = job[35:32] == 4'he;
+  assign _039_ = job[35:32] == 4'hd;
+  assign _040_ = job[35:32] == 4'hc;
+  assign _041_ = job[35:32] == 4'hb;
+  assign _042_ = job[35:32] == 4'ha;
+  assign _043_ = job[35:32] == 4'h9;
+  assign _044_ = job[35:32] == 4'h8;
+  assign _045_ = job[35:32] == 4'h7;
+  assign _046_ = job[35:32] == 4'h6;
+  assign _047_ = job[35:32] == 4'h5;
+  assign _048_ = job[35:32] == 4'h4;
+  assign _049_ = job[35:32] == 4'h3;
+  assign _050_ = job[35:32] == 4'h2;
+  assign _051_ = job[35:32] == 4'h1;
+  function [31:0] _120_;
+    input [31:0] a;
+    input [63:0] b;
+    input [1:0] s;
+    casez (s) // synopsys parallel_case
+      2'b?1:
+        _120_ = b[31:0];
+      2'b1?:
+        _120_ = b[63:32];
+      default:
+        _120_ = a;
+    endcase
+  endfunction
+  assign split_i_payload[511:480] = _120_(32'd0, { item_data[511:480], _007_[31:0] }, { _053_, _052_ });
   function [31:0] _121_;
     input [31:0] a;
     input [63:0] b;
@@ -28373,7 +28445,7 @@ module mixdit_operand_loader_sidea (
         _121_ = a;
     endcase
   endfunction
-  assign split_i_payload[511:480] = _121_(32'd0, { item_data[511:480], _007_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[479:448] = _121_(32'd0, { item_data[479:448], _006_[31:0] }, { _053_, _052_ });
   function [31:0] _122_;
     input [31:0] a;
     input [63:0] b;
@@ -28387,7 +28459,7 @@ module mixdit_operand_loader_sidea (
         _122_ = a;
     endcase
   endfunction
-  assign split_i_payload[479:448] = _122_(32'd0, { item_data[479:448], _006_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[447:416] = _122_(32'd0, { item_data[447:416], _005_[31:0] }, { _053_, _052_ });
   function [31:0] _123_;
     input [31:0] a;
     input [63:0] b;
@@ -28401,7 +28473,7 @@ module mixdit_operand_loader_sidea (
         _123_ = a;
     endcase
   endfunction
-  assign split_i_payload[447:416] = _123_(32'd0, { item_data[447:416], _005_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[415:384] = _123_(32'd0, { item_data[415:384], _004_[31:0] }, { _053_, _052_ });
   function [31:0] _124_;
     input [31:0] a;
     input [63:0] b;
@@ -28415,7 +28487,7 @@ module mixdit_operand_loader_sidea (
         _124_ = a;
     endcase
   endfunction
-  assign split_i_payload[415:384] = _124_(32'd0, { item_data[415:384], _004_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[383:352] = _124_(32'd0, { item_data[383:352], _003_[31:0] }, { _053_, _052_ });
   function [31:0] _125_;
     input [31:0] a;
     input [63:0] b;
@@ -28429,7 +28501,7 @@ module mixdit_operand_loader_sidea (
         _125_ = a;
     endcase
   endfunction
-  assign split_i_payload[383:352] = _125_(32'd0, { item_data[383:352], _003_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[351:320] = _125_(32'd0, { item_data[351:320], _002_[31:0] }, { _053_, _052_ });
   function [31:0] _126_;
     input [31:0] a;
     input [63:0] b;
@@ -28443,7 +28515,7 @@ module mixdit_operand_loader_sidea (
         _126_ = a;
     endcase
   endfunction
-  assign split_i_payload[351:320] = _126_(32'd0, { item_data[351:320], _002_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[319:288] = _126_(32'd0, { item_data[319:288], _001_[31:0] }, { _053_, _052_ });
   function [31:0] _127_;
     input [31:0] a;
     input [63:0] b;
@@ -28457,7 +28529,7 @@ module mixdit_operand_loader_sidea (
         _127_ = a;
     endcase
   endfunction
-  assign split_i_payload[319:288] = _127_(32'd0, { item_data[319:288], _001_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[287:256] = _127_(32'd0, { item_data[287:256], _031_[31:0] }, { _053_, _052_ });
   function [31:0] _128_;
     input [31:0] a;
     input [63:0] b;
@@ -28471,7 +28543,7 @@ module mixdit_operand_loader_sidea (
         _128_ = a;
     endcase
   endfunction
-  assign split_i_payload[287:256] = _128_(32'd0, { item_data[287:256], _032_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[255:224] = _128_(32'd0, { item_data[255:224], _030_[31:0] }, { _053_, _052_ });
   function [31:0] _129_;
     input [31:0] a;
     input [63:0] b;
@@ -28485,7 +28557,7 @@ module mixdit_operand_loader_sidea (
         _129_ = a;
     endcase
   endfunction
-  assign split_i_payload[255:224] = _129_(32'd0, { item_data[255:224], _031_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[223:192] = _129_(32'd0, { item_data[223:192], _029_[31:0] }, { _053_, _052_ });
   function [31:0] _130_;
     input [31:0] a;
     input [63:0] b;
@@ -28499,7 +28571,7 @@ module mixdit_operand_loader_sidea (
         _130_ = a;
     endcase
   endfunction
-  assign split_i_payload[223:192] = _130_(32'd0, { item_data[223:192], _030_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[191:160] = _130_(32'd0, { item_data[191:160], _028_[31:0] }, { _053_, _052_ });
   function [31:0] _131_;
     input [31:0] a;
     input [63:0] b;
@@ -28513,7 +28585,7 @@ module mixdit_operand_loader_sidea (
         _131_ = a;
     endcase
   endfunction
-  assign split_i_payload[191:160] = _131_(32'd0, { item_data[191:160], _029_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[159:128] = _131_(32'd0, { item_data[159:128], _027_[31:0] }, { _053_, _052_ });
   function [31:0] _132_;
     input [31:0] a;
     input [63:0] b;
@@ -28527,7 +28599,7 @@ module mixdit_operand_loader_sidea (
         _132_ = a;
     endcase
   endfunction
-  assign split_i_payload[159:128] = _132_(32'd0, { item_data[159:128], _028_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[127:96] = _132_(32'd0, { item_data[127:96], _021_[31:0] }, { _053_, _052_ });
   function [31:0] _133_;
     input [31:0] a;
     input [63:0] b;
@@ -28541,7 +28613,7 @@ module mixdit_operand_loader_sidea (
         _133_ = a;
     endcase
   endfunction
-  assign split_i_payload[127:96] = _133_(32'd0, { item_data[127:96], _021_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[95:64] = _133_(32'd0, { item_data[95:64], _017_[31:0] }, { _053_, _052_ });
   function [31:0] _134_;
     input [31:0] a;
     input [63:0] b;
@@ -28555,7 +28627,7 @@ module mixdit_operand_loader_sidea (
         _134_ = a;
     endcase
   endfunction
-  assign split_i_payload[95:64] = _134_(32'd0, { item_data[95:64], _017_[31:0] }, { _054_, _053_ });
+  assign split_i_payload[63:32] = _134_(32'd0, { item_data[63:32], _010_[31:0] }, { _053_, _052_ });
   function [31:0] _135_;
     input [31:0] a;
     input [63:0] b;
@@ -28569,23 +28641,9 @@ module mixdit_operand_loader_sidea (
         _135_ = a;
     endcase
   endfunction
-  assign split_i_payload[63:32] = _135_(32'd0, { item_data[63:32], _010_[31:0] }, { _054_, _053_ });
-  function [31:0] _136_;
-    input [31:0] a;
-    input [63:0] b;
-    input [1:0] s;
-    casez (s) // synopsys parallel_case
-      2'b?1:
-        _136_ = b[31:0];
-      2'b1?:
-        _136_ = b[63:32];
-      default:
-        _136_ = a;
-    endcase
-  endfunction
-  assign split_i_payload[31:0] = _136_(32'd0, { item_data[31:0], _000_[31:0] }, { _054_, _053_ });
-  assign _053_ = job[49:48] == 2'h1;
-  assign _054_ = job[49:48] == 2'h0;
+  assign split_i_payload[31:0] = _135_(32'd0, { item_data[31:0], _000_[31:0] }, { _053_, _052_ });
+  assign _052_ = job[49:48] == 2'h1;
+  assign _053_ = job[49:48] == 2'h0;
   mixdit_converter converter (
     .clk(clk),
     .i_format(converter_i_payload[513:512]),
@@ -28620,6 +28678,7 @@ module mixdit_operand_loader_sidea (
     .o_outliers(places_o_payload[30:15]),
     .o_ready(places_o_ready),
     .o_valid(places_o_valid),
+    .o_window_end(split_window_end),
     .rst(rst),
     .start(start)
   );
@@ -28647,8 +28706,8 @@ module mixdit_operand_loader_sidea (
     .o_ready(1'h1),
     .o_valid(converter_i_valid),
     .o_words(converter_i_payload[511:0]),
-    .overflow(_020_),
-    .rst(rst)
+    .rst(rst),
+    .window_end(split_window_end)
   );
   mixdit_unpacker unpacker (
     .i_bits(item_data[143:0]),
@@ -28661,7 +28720,7 @@ module mixdit_operand_loader_sidea (
     .o_valid(unpacker_o_valid)
   );
   assign split_i_payload[546:528] = { item_last, places_o_payload[13:12], places_o_payload[30:15] };
-  assign places_o_payload[11:0] = i__payload;
+  assign { places_o_payload[43:31], places_o_payload[11:0] } = { split_window_end, i__payload };
 endmodule
 
 // A memory of one row or column: a write port and a read port.
@@ -28697,8 +28756,8 @@ endmodule
 module mixdit_operand_buffer_sidea_depth512 (
   input  wire         clk,
   input  wire         rst,
-  // The job; ends, formats and chunked count here.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // The job; ends, formats, chunked and short_chunks count here.
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -28726,9 +28785,12 @@ module mixdit_operand_buffer_sidea_depth512 (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // Begin with slot 0, all slots empty.
   input  wire         start,
   // Tiles to feed, in their order.
@@ -28792,41 +28854,43 @@ module mixdit_operand_buffer_sidea_depth512 (
   wire _020_;
   wire _021_;
   wire _022_;
-  wire _023_;
-  wire _024_;
+  wire [6:0] _023_;
+  wire [7:0] _024_;
   wire _025_;
   wire _026_;
   wire _027_;
   wire [2:0] _028_;
   wire _029_;
-  wire [2:0] _030_;
-  wire [9:0] _031_;
-  wire _032_;
-  wire _033_;
-  wire [2:0] _034_;
+  wire _030_;
+  wire _031_;
+  wire [2:0] _032_;
+  wire [9:0] _033_;
+  wire _034_;
   wire _035_;
-  wire [1:0] _036_;
-  wire [8:0] _037_;
+  wire [2:0] _036_;
+  wire _037_;
   wire [2:0] _038_;
-  wire [15:0] _039_;
-  wire [5:0] _040_;
-  wire _041_;
-  wire [1:0] _042_;
-  wire [2:0] _043_;
-  wire [2:0] _044_;
-  wire [9:0] _045_;
-  wire [9:0] _046_;
-  wire _047_;
-  wire [1:0] _048_;
+  wire [1:0] _039_;
+  wire [8:0] _040_;
+  wire [15:0] _041_;
+  wire [5:0] _042_;
+  wire _043_;
+  wire [1:0] _044_;
+  wire [2:0] _045_;
+  wire [2:0] _046_;
+  wire [9:0] _047_;
+  wire [9:0] _048_;
   wire _049_;
-  wire [5:0] _050_;
-  wire [5:0] _051_;
-  wire [15:0] _052_;
-  wire [15:0] _053_;
-  wire [8:0] _054_;
-  wire [1:0] _055_;
-  wire _056_;
-  wire [2:0] _057_;
+  wire [1:0] _050_;
+  wire _051_;
+  wire [5:0] _052_;
+  wire [5:0] _053_;
+  wire [15:0] _054_;
+  wire [15:0] _055_;
+  wire [8:0] _056_;
+  wire [1:0] _057_;
+  wire _058_;
+  wire [2:0] _059_;
   wire [143:0] bank_0_block;
   wire bank_0_read;
   wire [8:0] bank_0_read_address;
@@ -28848,39 +28912,43 @@ module mixdit_operand_buffer_sidea_depth512 (
   wire signal_6;
   wire [1:0] signal_7;
   wire slot;
-  assign _029_ = done & _027_;
+  assign _027_ = job[522] | tile_last;
+  assign free = done & _027_;
+  assign _029_ = tile_last & tile_turn;
+  assign _030_ = job[522] | _029_;
+  assign _031_ = done & _030_;
   assign _015_ = job[522] ? 2'h0 : tile_panel;
-  assign _030_ = _015_ + 1'h1;
-  assign { _031_[9], bank_0_read_address } = base + offset;
-  assign _032_ = write_bank == 1'h0;
-  assign bank_0_write = write & _032_;
-  assign _033_ = write_bank == 1'h1;
-  assign bank_1_write = write & _033_;
+  assign _032_ = _015_ + 1'h1;
+  assign { _033_[9], bank_0_read_address } = base + offset;
+  assign _034_ = write_bank == 1'h0;
+  assign bank_0_write = write & _034_;
+  assign _035_ = write_bank == 1'h1;
+  assign bank_1_write = write & _035_;
   always @(posedge clk)
-    full <= _034_;
+    full <= _036_;
   always @(posedge clk)
-    signal <= _035_;
+    signal <= _037_;
   always @(posedge clk)
-    entry <= _036_;
+    entry <= _039_;
   always @(posedge clk)
-    offset <= _037_;
+    offset <= _040_;
   always @(posedge clk)
-    signal_3 <= _039_;
+    signal_3 <= _041_;
   always @(posedge clk)
-    signal_5 <= _040_;
+    signal_5 <= _042_;
   always @(posedge clk)
-    o_valid <= _041_;
+    o_valid <= _043_;
   always @(posedge clk)
-    o_format <= _042_;
+    o_format <= _044_;
   assign _000_ = full + filled;
   assign _011_ = _000_ - release_1;
   assign _021_ = moved >= 2'h2;
   assign _028_ = moved - 2'h2;
   assign _038_ = _021_ ? _028_ : { 1'h0, moved };
-  assign _043_ = entry + 1'h1;
-  assign _044_ = signal_2 ? 3'h0 : _043_;
-  assign _045_ = offset + 1'h1;
-  assign _046_ = done ? 10'h000 : _045_;
+  assign _045_ = entry + 1'h1;
+  assign _046_ = signal_2 ? 3'h0 : _045_;
+  assign _047_ = offset + 1'h1;
+  assign _048_ = done ? 10'h000 : _047_;
   assign _002_ = signal_4 ? 17'h00000 : _001_;
   assign _003_ = signal_5 + 1'h1;
   assign _004_ = signal_6 ? 7'h00 : _003_;
@@ -28903,49 +28971,47 @@ module mixdit_operand_buffer_sidea_depth512 (
   assign signal_2 = entry == 2'h3;
   assign _001_ = signal_3 + 1'h1;
   assign signal_4 = _001_ == job[118:103];
-  assign _023_ = signal_5 == 6'h3f;
-  assign signal_6 = signal_4 | _023_;
-  assign tile_ready = _024_ & signal_4;
-  assign _024_ = bank_0_read & signal_2;
-  assign done = _024_ & signal_6;
-  assign _025_ = job[522] | tile_last;
-  assign free = done & _025_;
-  assign _026_ = tile_last & tile_turn;
-  assign _027_ = job[522] | _026_;
-  assign release_1 = _029_ ? _030_[1:0] : 2'h0;
-  function [8:0] _115_;
+  assign _023_ = job[523] ? 7'h04 : 7'h40;
+  assign _024_ = _023_ - 1'h1;
+  assign _025_ = signal_5 == _024_;
+  assign signal_6 = signal_4 | _025_;
+  assign tile_ready = _026_ & signal_4;
+  assign _026_ = bank_0_read & signal_2;
+  assign done = _026_ & signal_6;
+  assign release_1 = _031_ ? _032_[1:0] : 2'h0;
+  function [8:0] _119_;
     input [8:0] a;
     input [17:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _115_ = b[8:0];
+        _119_ = b[8:0];
       2'b1?:
-        _115_ = b[17:9];
+        _119_ = b[17:9];
       default:
-        _115_ = a;
+        _119_ = a;
     endcase
   endfunction
-  assign base = _115_(9'hxxx, 18'h00100, { _047_, slot });
-  assign _047_ = slot == 1'h0;
-  assign _048_ = bank_0_read ? _013_ : o_format;
-  assign _042_ = rst ? 2'h0 : _048_;
-  assign _049_ = _006_ ? bank_0_read : o_valid;
-  assign _041_ = rst ? 1'h0 : _049_;
-  assign _050_ = signal_2 ? _004_[5:0] : signal_5;
-  assign _051_ = bank_0_read ? _050_ : signal_5;
-  assign _040_ = rst ? 6'h00 : _051_;
-  assign _052_ = signal_2 ? _002_[15:0] : signal_3;
-  assign _053_ = bank_0_read ? _052_ : signal_3;
-  assign _039_ = rst ? 16'h0000 : _053_;
-  assign _054_ = bank_0_read ? _046_[8:0] : offset;
-  assign _037_ = rst ? 9'h000 : _054_;
-  assign _055_ = bank_0_read ? _044_[1:0] : entry;
-  assign _036_ = rst ? 2'h0 : _055_;
-  assign _056_ = start ? 1'h0 : _038_[0];
-  assign _035_ = rst ? 1'h0 : _056_;
-  assign _057_ = start ? 3'h0 : _011_[2:0];
-  assign _034_ = rst ? 3'h0 : _057_;
+  assign base = _119_(9'hxxx, 18'h00100, { _049_, slot });
+  assign _049_ = slot == 1'h0;
+  assign _050_ = bank_0_read ? _013_ : o_format;
+  assign _044_ = rst ? 2'h0 : _050_;
+  assign _051_ = _006_ ? bank_0_read : o_valid;
+  assign _043_ = rst ? 1'h0 : _051_;
+  assign _052_ = signal_2 ? _004_[5:0] : signal_5;
+  assign _053_ = bank_0_read ? _052_ : signal_5;
+  assign _042_ = rst ? 6'h00 : _053_;
+  assign _054_ = signal_2 ? _002_[15:0] : signal_3;
+  assign _055_ = bank_0_read ? _054_ : signal_3;
+  assign _041_ = rst ? 16'h0000 : _055_;
+  assign _056_ = bank_0_read ? _048_[8:0] : offset;
+  assign _040_ = rst ? 9'h000 : _056_;
+  assign _057_ = bank_0_read ? _046_[1:0] : entry;
+  assign _039_ = rst ? 2'h0 : _057_;
+  assign _058_ = start ? 1'h0 : _038_[0];
+  assign _037_ = rst ? 1'h0 : _058_;
+  assign _059_ = start ? 3'h0 : _011_[2:0];
+  assign _036_ = rst ? 3'h0 : _059_;
   mixdit_buffer_bank_depth512 bank_0 (
     .block(bank_0_block),
     .clk(clk),
@@ -28964,7 +29030,7 @@ module mixdit_operand_buffer_sidea_depth512 (
     .write_address(write_address),
     .write_block(write_block)
   );
-  assign _031_[8:0] = bank_0_read_address;
+  assign _033_[8:0] = bank_0_read_address;
   assign _019_[0] = slot;
   assign _016_[1:0] = signal_7;
   assign _014_[1:0] = moved;
@@ -29001,7 +29067,7 @@ module mixdit_slot_walk_sidew (
   input  wire         clk,
   input  wire         rst,
   // Job at work.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -29029,9 +29095,12 @@ module mixdit_slot_walk_sidew (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins.
   input  wire         start,
   // Its slots.
@@ -29049,20 +29118,20 @@ module mixdit_slot_walk_sidew (
   output wire         o_valid,
   input  wire         o_ready
 );
-  wire [16:0] _00_;
-  wire [16:0] _01_;
-  wire _02_;
-  wire [15:0] _03_;
+  wire [6:0] _00_;
+  wire _01_;
+  wire [16:0] _02_;
+  wire _03_;
   wire [15:0] _04_;
   wire [15:0] _05_;
-  wire _06_;
-  wire [15:0] _07_;
+  wire [15:0] _06_;
+  wire [16:0] _07_;
   wire _08_;
-  wire [16:0] _09_;
-  wire [16:0] _10_;
+  wire [15:0] _09_;
+  wire _10_;
   wire [16:0] _11_;
-  wire _12_;
-  wire [15:0] _13_;
+  wire [16:0] _12_;
+  wire [16:0] _13_;
   wire [15:0] _14_;
   wire [15:0] _15_;
   wire [15:0] _16_;
@@ -29071,13 +29140,14 @@ module mixdit_slot_walk_sidew (
   wire [15:0] _19_;
   wire [15:0] _20_;
   wire [15:0] _21_;
-  wire _22_;
+  wire [15:0] _22_;
   wire _23_;
   wire _24_;
   wire _25_;
   wire _26_;
   wire _27_;
   wire _28_;
+  wire _29_;
   wire [16:0] end_1;
   reg [15:0] first = 16'h0000;
   wire [35:0] i__payload;
@@ -29091,63 +29161,64 @@ module mixdit_slot_walk_sidew (
   wire signal_4;
   wire signal_5;
   wire [15:0] step;
-  assign end_1 = first + 7'h40;
+  assign _00_ = job[523] ? 7'h04 : 7'h40;
+  assign end_1 = first + _00_;
   assign signal = signal_1 <= step;
   assign signal_2 = signal_3 <= 2'h2;
   assign signal_4 = ~ signal_2;
   assign signal_5 = end_1 >= job[118:103];
-  assign { _00_[16], i__payload[33:18] } = signal_5 ? { 1'h0, job[118:103] } : end_1;
-  assign _06_ = signal_3 < 2'h2;
-  assign { _07_[15:2], i__payload[1:0] } = _06_ ? signal_3 : 16'h0002;
+  assign { _07_[16], i__payload[33:18] } = signal_5 ? { 1'h0, job[118:103] } : end_1;
+  assign _08_ = signal_3 < 2'h2;
+  assign { _09_[15:2], i__payload[1:0] } = _08_ ? signal_3 : 16'h0002;
   assign i__payload[35] = signal_5 & signal_4;
-  assign _08_ = i__valid & i__ready;
-  assign _09_ = signal_5 ? 17'h00000 : end_1;
-  assign _10_ = signal_3 - 2'h2;
-  assign _11_ = signal_4 ? _10_ : { 1'h0, job[31:16] };
-  assign _12_ = ~ signal_4;
-  assign _01_ = signal_1 - step;
+  assign _10_ = i__valid & i__ready;
+  assign _11_ = signal_5 ? 17'h00000 : end_1;
+  assign _12_ = signal_3 - 2'h2;
+  assign _13_ = signal_4 ? _12_ : { 1'h0, job[31:16] };
+  assign _01_ = ~ signal_4;
+  assign _02_ = signal_1 - step;
   always @(posedge clk)
-    i__valid <= _02_;
+    i__valid <= _03_;
   always @(posedge clk)
-    signal_1 <= _03_;
+    signal_1 <= _04_;
   always @(posedge clk)
-    signal_3 <= _04_;
+    signal_3 <= _05_;
   always @(posedge clk)
-    first <= _05_;
-  assign _13_ = _08_ ? _09_[15:0] : first;
-  assign _14_ = start ? 16'h0000 : _13_;
-  assign _05_ = rst ? 16'h0000 : _14_;
-  assign _15_ = signal_5 ? _11_[15:0] : signal_3;
-  assign _16_ = _08_ ? _15_ : signal_3;
-  assign _17_ = start ? job[31:16] : _16_;
-  assign _04_ = rst ? 16'h0000 : _17_;
-  assign _18_ = _12_ ? _01_[15:0] : signal_1;
-  assign _19_ = signal_5 ? _18_ : signal_1;
-  assign _20_ = _08_ ? _19_ : signal_1;
-  assign _21_ = start ? job[15:0] : _20_;
-  assign _03_ = rst ? 16'h0000 : _21_;
-  assign _22_ = signal ? 1'h0 : i__valid;
-  assign _23_ = _12_ ? _22_ : i__valid;
-  assign _24_ = signal_5 ? _23_ : i__valid;
-  assign _25_ = _08_ ? _24_ : i__valid;
-  assign _26_ = start ? 1'h1 : _25_;
-  assign _02_ = rst ? 1'h0 : _26_;
-  function [15:0] _66_;
+    first <= _06_;
+  assign _14_ = _10_ ? _11_[15:0] : first;
+  assign _15_ = start ? 16'h0000 : _14_;
+  assign _06_ = rst ? 16'h0000 : _15_;
+  assign _16_ = signal_5 ? _13_[15:0] : signal_3;
+  assign _17_ = _10_ ? _16_ : signal_3;
+  assign _18_ = start ? job[31:16] : _17_;
+  assign _05_ = rst ? 16'h0000 : _18_;
+  assign _19_ = _01_ ? _02_[15:0] : signal_1;
+  assign _20_ = signal_5 ? _19_ : signal_1;
+  assign _21_ = _10_ ? _20_ : signal_1;
+  assign _22_ = start ? job[15:0] : _21_;
+  assign _04_ = rst ? 16'h0000 : _22_;
+  assign _23_ = signal ? 1'h0 : i__valid;
+  assign _24_ = _01_ ? _23_ : i__valid;
+  assign _25_ = signal_5 ? _24_ : i__valid;
+  assign _26_ = _10_ ? _25_ : i__valid;
+  assign _27_ = start ? 1'h1 : _26_;
+  assign _03_ = rst ? 1'h0 : _27_;
+  function [15:0] _68_;
     input [15:0] a;
     input [31:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _66_ = b[15:0];
+        _68_ = b[15:0];
       2'b1?:
-        _66_ = b[31:16];
+        _68_ = b[31:16];
       default:
-        _66_ = a;
+        _68_ = a;
     endcase
   endfunction
-  assign step = _66_(16'h0000, 32'd524304, { _28_, _27_ });
-  assign _27_ = job[525:523] == 3'h2;
-  assign _28_ = job[525:523] == 3'h1;
+  assign step = _68_(16'h0000, 32'd524304, { _29_, _28_ });
+  assign _28_ = job[526:524] == 3'h2;
+  assign _29_ = job[526:524] == 3'h1;
   mixdit_slot_walk_sidew_out out (
     .clk(clk),
     .i__payload({ i__payload[35], signal_5, i__payload[33:18], first, i__payload[1:0] }),
@@ -29158,8 +29229,8 @@ module mixdit_slot_walk_sidew (
     .o__valid(o_valid),
     .rst(rst)
   );
-  assign _07_[1:0] = i__payload[1:0];
-  assign _00_[15:0] = i__payload[33:18];
+  assign _09_[1:0] = i__payload[1:0];
+  assign _07_[15:0] = i__payload[33:18];
   assign o_advance = o__payload[35];
   assign o_last = o__payload[34];
   assign o_end = o__payload[33:18];
@@ -29173,7 +29244,7 @@ module mixdit_run_walk_sidew (
   input  wire         clk,
   input  wire         rst,
   // Job at work.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -29201,9 +29272,12 @@ module mixdit_run_walk_sidew (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins.
   input  wire         start,
   // Runs.
@@ -29748,7 +29822,7 @@ module mixdit_place_walk_sidew_splits0 (
   input  wire         clk,
   input  wire         rst,
   // Job at work.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -29776,9 +29850,12 @@ module mixdit_place_walk_sidew_splits0 (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins; all slots are free.
   input  wire         start,
   // A slot has become free.
@@ -30933,7 +31010,7 @@ module mixdit_operand_loader_sidew (
   input  wire         clk,
   input  wire         rst,
   // Job at work, constant from start to its end.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -30961,9 +31038,12 @@ module mixdit_operand_loader_sidew (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // It begins, with all slots free and slot 0 as the first to be filled.
   input  wire         start,
   // What to read.
@@ -31454,8 +31534,8 @@ endmodule
 module mixdit_operand_buffer_sidew_depth128 (
   input  wire         clk,
   input  wire         rst,
-  // The job; ends, formats and chunked count here.
-  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, group: u3}
+  // The job; ends, formats, chunked and short_chunks count here.
+  // {m: u16, n: u16, k: u16, a_type: u2, w_type: u2, c_type: u2, w_columns: u1, ends: 4 x u16, a_formats: 4 x u2, w_formats: 4 x u2, outliers: u1, c_formats: 2 x u2, c_split: u16, c_head: u16, a_address: u40, w_address: u40, c_address: u40, a_stride: u32, w_stride: u32, c_stride: u32, scale_mode: u2, bias_mode: u2, scale: u64, bias: u64, rounding: u2, chunked: u1, short_chunks: u1, group: u3}
   //   m: Sizes, at least 1.
   //   n: Sizes, at least 1.
   //   k: Sizes, at least 1.
@@ -31483,9 +31563,12 @@ module mixdit_operand_buffer_sidew_depth128 (
   //   scale: FP32 word, or the address of the first column's.
   //   bias: FP32 word, or the address of the first column's.
   //   rounding: Of the converters, where the design chooses at run time.
-  //   chunked: The K blocks do not fit a slot of the buffers, so they come in chunks of k_depth blocks.
+  //   chunked: The K blocks do not fit a slot of the buffers, or the outliers not into the outlier split: they
+  //   come in chunks.
+  //   short_chunks: The outliers do not fit: chunks are of min(k_depth, outlier_depth) blocks, and of k_depth
+  //   else.
   //   group: Panels of A that stay on chip together and share each tile of W.
-  input  wire [525:0] job,
+  input  wire [526:0] job,
   // Begin with slot 0, all slots empty.
   input  wire         start,
   // Tiles to feed, in their order.
@@ -31548,34 +31631,36 @@ module mixdit_operand_buffer_sidew_depth128 (
   wire _019_;
   wire _020_;
   wire _021_;
-  wire _022_;
-  wire _023_;
+  wire [6:0] _022_;
+  wire [7:0] _023_;
   wire _024_;
-  wire [2:0] _025_;
-  wire [1:0] _026_;
-  wire [7:0] _027_;
-  wire _028_;
-  wire _029_;
-  wire [2:0] _030_;
+  wire _025_;
+  wire _026_;
+  wire [2:0] _027_;
+  wire [1:0] _028_;
+  wire [7:0] _029_;
+  wire _030_;
   wire _031_;
-  wire [6:0] _032_;
-  wire [15:0] _033_;
-  wire [5:0] _034_;
-  wire _035_;
+  wire [2:0] _032_;
+  wire _033_;
+  wire [6:0] _034_;
+  wire [15:0] _035_;
   wire [2:0] _036_;
-  wire [1:0] _037_;
-  wire [7:0] _038_;
-  wire [7:0] _039_;
-  wire _040_;
-  wire [1:0] _041_;
+  wire [5:0] _037_;
+  wire _038_;
+  wire [1:0] _039_;
+  wire [7:0] _040_;
+  wire [7:0] _041_;
   wire _042_;
-  wire [5:0] _043_;
-  wire [5:0] _044_;
-  wire [15:0] _045_;
-  wire [15:0] _046_;
-  wire [6:0] _047_;
-  wire _048_;
-  wire [2:0] _049_;
+  wire [1:0] _043_;
+  wire _044_;
+  wire [5:0] _045_;
+  wire [5:0] _046_;
+  wire [15:0] _047_;
+  wire [15:0] _048_;
+  wire [6:0] _049_;
+  wire _050_;
+  wire [2:0] _051_;
   wire [143:0] bank_0_block;
   wire bank_0_read;
   wire [6:0] bank_0_read_address;
@@ -31596,31 +31681,35 @@ module mixdit_operand_buffer_sidew_depth128 (
   wire signal_6;
   wire [1:0] signal_7;
   wire slot;
-  assign _028_ = write_bank == 1'h0;
-  assign bank_0_write = write & _028_;
-  assign _029_ = write_bank == 1'h1;
-  assign bank_1_write = write & _029_;
+  assign free = done & _026_;
+  assign _015_ = job[522] ? 1'h0 : 1'h0;
+  assign _028_ = _015_ + 1'h1;
+  assign { _029_[7], bank_0_read_address } = base + offset;
+  assign _030_ = write_bank == 1'h0;
+  assign bank_0_write = write & _030_;
+  assign _031_ = write_bank == 1'h1;
+  assign bank_1_write = write & _031_;
   always @(posedge clk)
-    full <= _030_;
+    full <= _032_;
   always @(posedge clk)
-    signal <= _031_;
+    signal <= _033_;
   always @(posedge clk)
-    offset <= _032_;
+    offset <= _034_;
   always @(posedge clk)
-    signal_3 <= _033_;
+    signal_3 <= _035_;
   always @(posedge clk)
-    signal_5 <= _034_;
+    signal_5 <= _037_;
   always @(posedge clk)
-    o_valid <= _035_;
+    o_valid <= _038_;
   always @(posedge clk)
-    o_format <= _037_;
+    o_format <= _039_;
   assign _000_ = full + filled;
   assign _011_ = _000_ - release_1;
   assign _021_ = moved >= 2'h2;
-  assign _025_ = moved - 2'h2;
-  assign _036_ = _021_ ? _025_ : { 1'h0, moved };
-  assign _038_ = offset + 1'h1;
-  assign _039_ = done ? 8'h00 : _038_;
+  assign _027_ = moved - 2'h2;
+  assign _036_ = _021_ ? _027_ : { 1'h0, moved };
+  assign _040_ = offset + 1'h1;
+  assign _041_ = done ? 8'h00 : _040_;
   assign _002_ = signal_4 ? 17'h00000 : _001_;
   assign _003_ = signal_5 + 1'h1;
   assign _004_ = signal_6 ? 7'h00 : _003_;
@@ -31643,48 +31732,46 @@ module mixdit_operand_buffer_sidew_depth128 (
   assign signal_2 = 1'h0 == 1'h0;
   assign _001_ = signal_3 + 1'h1;
   assign signal_4 = _001_ == job[118:103];
-  assign _022_ = signal_5 == 6'h3f;
-  assign signal_6 = signal_4 | _022_;
-  assign tile_ready = _023_ & signal_4;
-  assign _023_ = bank_0_read & signal_2;
-  assign done = _023_ & signal_6;
-  assign _024_ = job[522] | tile_turn;
-  assign free = done & _024_;
-  assign _015_ = job[522] ? 1'h0 : 1'h0;
-  assign _026_ = _015_ + 1'h1;
-  assign { _027_[7], bank_0_read_address } = base + offset;
-  assign release_1 = free ? _026_ : 2'h0;
-  function [6:0] _101_;
+  assign _022_ = job[523] ? 7'h04 : 7'h40;
+  assign _023_ = _022_ - 1'h1;
+  assign _024_ = signal_5 == _023_;
+  assign signal_6 = signal_4 | _024_;
+  assign tile_ready = _025_ & signal_4;
+  assign _025_ = bank_0_read & signal_2;
+  assign done = _025_ & signal_6;
+  assign _026_ = job[522] | tile_turn;
+  assign release_1 = free ? _028_ : 2'h0;
+  function [6:0] _105_;
     input [6:0] a;
     input [13:0] b;
     input [1:0] s;
     casez (s) // synopsys parallel_case
       2'b?1:
-        _101_ = b[6:0];
+        _105_ = b[6:0];
       2'b1?:
-        _101_ = b[13:7];
+        _105_ = b[13:7];
       default:
-        _101_ = a;
+        _105_ = a;
     endcase
   endfunction
-  assign base = _101_(7'hxx, 14'h0040, { _040_, slot });
-  assign _040_ = slot == 1'h0;
-  assign _041_ = bank_0_read ? _013_ : o_format;
-  assign _037_ = rst ? 2'h0 : _041_;
-  assign _042_ = _006_ ? bank_0_read : o_valid;
-  assign _035_ = rst ? 1'h0 : _042_;
-  assign _043_ = signal_2 ? _004_[5:0] : signal_5;
-  assign _044_ = bank_0_read ? _043_ : signal_5;
-  assign _034_ = rst ? 6'h00 : _044_;
-  assign _045_ = signal_2 ? _002_[15:0] : signal_3;
-  assign _046_ = bank_0_read ? _045_ : signal_3;
-  assign _033_ = rst ? 16'h0000 : _046_;
-  assign _047_ = bank_0_read ? _039_[6:0] : offset;
-  assign _032_ = rst ? 7'h00 : _047_;
-  assign _048_ = start ? 1'h0 : _036_[0];
-  assign _031_ = rst ? 1'h0 : _048_;
-  assign _049_ = start ? 3'h0 : _011_[2:0];
-  assign _030_ = rst ? 3'h0 : _049_;
+  assign base = _105_(7'hxx, 14'h0040, { _042_, slot });
+  assign _042_ = slot == 1'h0;
+  assign _043_ = bank_0_read ? _013_ : o_format;
+  assign _039_ = rst ? 2'h0 : _043_;
+  assign _044_ = _006_ ? bank_0_read : o_valid;
+  assign _038_ = rst ? 1'h0 : _044_;
+  assign _045_ = signal_2 ? _004_[5:0] : signal_5;
+  assign _046_ = bank_0_read ? _045_ : signal_5;
+  assign _037_ = rst ? 6'h00 : _046_;
+  assign _047_ = signal_2 ? _002_[15:0] : signal_3;
+  assign _048_ = bank_0_read ? _047_ : signal_3;
+  assign _035_ = rst ? 16'h0000 : _048_;
+  assign _049_ = bank_0_read ? _041_[6:0] : offset;
+  assign _034_ = rst ? 7'h00 : _049_;
+  assign _050_ = start ? 1'h0 : _036_[0];
+  assign _033_ = rst ? 1'h0 : _050_;
+  assign _051_ = start ? 3'h0 : _011_[2:0];
+  assign _032_ = rst ? 3'h0 : _051_;
   mixdit_buffer_bank_depth128 bank_0 (
     .block(bank_0_block),
     .clk(clk),
@@ -31706,7 +31793,7 @@ module mixdit_operand_buffer_sidew_depth128 (
   assign _018_[0] = slot;
   assign _014_[1:0] = moved;
   assign o_blocks = { bank_1_block, bank_0_block };
-  assign _027_[6:0] = bank_0_read_address;
+  assign _029_[6:0] = bank_0_read_address;
 endmodule
 
 module mixdit_system_tiles_0 (
@@ -32167,7 +32254,7 @@ module mixdit_system (
   wire [31:0] _069_;
   wire a_buffer_filled;
   wire a_buffer_free;
-  wire [525:0] a_buffer_job;
+  wire [526:0] a_buffer_job;
   wire [289:0] a_buffer_o_payload;
   wire a_buffer_o_ready;
   wire a_buffer_o_valid;

@@ -56,7 +56,7 @@
 #define MIXDIT_CAP_BUFFERS_A_SLOTS_MASK 0x000F0000u
 #define MIXDIT_CAP_BUFFERS_STORE_LANES_SHIFT 20u /* Results per cycle through scale, bias and store. */
 #define MIXDIT_CAP_BUFFERS_STORE_LANES_MASK 0x01F00000u
-/* The most outlier channels that a job may have; 0 where the design has no MX9. (read-only) */
+/* Outlier channels of a job that go in one pass; with more, operands are read again for every tile. 0: no MX9. (read-only) */
 #define MIXDIT_REG_CAP_OUTLIERS 0x014u
 /* Bytes 0 to 3 of the SHA-256 digest of the numerics, the first in the lowest bits. (read-only) */
 #define MIXDIT_REG_DIGEST0 0x020u

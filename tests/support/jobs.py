@@ -109,10 +109,12 @@ def random_job(
     limits: tuple[int, int, int],
     previous: Job | None = None,
     tag: int = 0,
+    count: int | None = None,
 ) -> Job:
     """A legal job with its operands in the scene's memory.
 
-    ``previous``, if it has an MX result, gives A or W two times out of three.
+    ``previous``, if it has an MX result, gives A or W two times out of three. ``count``, if given, is the number of
+    outliers, and K then the largest.
     """
     params = scene.params
     m, n, k = (int(rng.integers(1, limit + 1)) for limit in limits)
@@ -129,9 +131,14 @@ def random_job(
                 w_type, n = Data.MX, previous.m
             k = BLOCK_SIZE * len(inherited_blocks) - int(rng.integers(0, BLOCK_SIZE))
     outliers = 0
-    if a_type in FLOATS and w_type is Data.MX and inherited is None and rng.random() < 0.6:
+    if count is not None:
+        k, outliers, inherited = limits[2], count, None
+        a_type, w_type = FLOATS[rng.integers(2)], Data.MX
+    elif a_type in FLOATS and w_type is Data.MX and inherited is None and rng.random() < 0.6:
         most = min(k, params.most_outliers)
         outliers = int(rng.integers(0, most + 1))
+        if params.most_outliers and most < k and rng.random() < 0.4:
+            outliers = (most + 1, k, int(rng.integers(most + 1, k + 1)))[rng.integers(3)]
     in_place = blocks_of(k)
     total = in_place + blocks_of(outliers)
     segments = _random_segments(rng, params, in_place, total, inherited, inherited_blocks)
@@ -246,15 +253,15 @@ def _float(raw: Raw, scene: Scene) -> bool:
     return not raw["a_type"] == raw["w_type"] == Data.MX
 
 
-def _too_many(raw: Raw, scene: Scene, rng: np.random.Generator) -> Raw | None:
-    """One outlier more than the split holds, with segments that fit them."""
-    outliers, in_place = scene.params.most_outliers + 1, blocks_of(raw["k"])
-    if raw["a_type"] == Data.MX or raw["w_type"] != Data.MX or "mx9" not in scene.params.formats:
+def _outliers_without_mx9(raw: Raw, scene: Scene, rng: np.random.Generator) -> Raw | None:
+    """Outliers in a design that has no format for them, with segments that fit them."""
+    if raw["a_type"] == Data.MX or raw["w_type"] != Data.MX or "mx9" in scene.params.formats:
         return None
-    code = golden.get_format("mx9").code
+    outliers = int(rng.integers(1, raw["k"] + 1))
+    codes = scene.params.format_set[0].code, int(rng.choice([golden.get_format("mx9").code, raw["segment0_a"]]))
     blocks = {f"segment{i}_{part}": 0 for i in range(4) for part in ("blocks", "a", "w")}
-    for i, count in enumerate((in_place, blocks_of(outliers))):
-        blocks |= {f"segment{i}_blocks": count, f"segment{i}_a": code, f"segment{i}_w": code}
+    for i, count in enumerate((blocks_of(raw["k"]), blocks_of(outliers))):
+        blocks |= {f"segment{i}_blocks": count, f"segment{i}_a": codes[i], f"segment{i}_w": codes[0]}
     return {**raw, **blocks, "outliers": outliers}
 
 
@@ -354,7 +361,7 @@ BREAKS: dict[Fault, list[Break]] = {
         _when(_is("segment1_blocks", 0), _set(segment2_blocks=1)),
         _lacking,
         _when(lambda raw, scene: raw["a_type"] == Data.MX or raw["w_type"] != Data.MX, _set(outliers=1)),
-        _too_many,
+        _outliers_without_mx9,
         _when(_float, lambda raw, scene, rng: {**raw, "segment0_blocks": raw["segment0_blocks"] + 1}),
         _when(
             lambda raw, scene: not _float(raw, scene) and raw["segment1_blocks"] > 0,

@@ -40,6 +40,8 @@ class Operand:
         Blocks and format of each.
     mask
         Outlier channels, as bits of each K block's word.
+    short_chunks
+        More outliers than go in one pass.
     """
 
     params: Params
@@ -56,6 +58,7 @@ class Operand:
     stride: int = 0
     rounding: int = 0
     mask: list[int] = field(default_factory=list)
+    short_chunks: bool = False
 
     @property
     def blocks(self) -> int:
@@ -72,7 +75,12 @@ class Operand:
 
     @property
     def chunked(self) -> bool:
-        return self.blocks > self.params.k_depth
+        return self.short_chunks or self.blocks > self.params.k_depth
+
+    @property
+    def chunk(self) -> int:
+        """K blocks of a slot."""
+        return min(self.params.k_depth, self.params.outlier_depth) if self.short_chunks else self.params.k_depth
 
     @property
     def formats(self) -> list[str]:
@@ -96,6 +104,7 @@ class Operand:
             f"{side}_stride": self.stride,
             "rounding": self.rounding,
             "chunked": int(self.chunked),
+            "short_chunks": int(self.short_chunks),
             "group": self.group,
         }
         return to_bits(JobLayout(self.params), fields)
@@ -103,7 +112,7 @@ class Operand:
     def slots(self) -> Iterator[Slot]:
         """In the order in which they are filled."""
         p = self.params
-        chunks = [range(b, min(b + p.k_depth, self.blocks)) for b in range(0, self.blocks, p.k_depth)]
+        chunks = [range(b, min(b + self.chunk, self.blocks)) for b in range(0, self.blocks, self.chunk)]
         panels = [range(b, min(b + p.tile_rows, self.m)) for b in range(0, self.m, p.tile_rows)]
         tiles = [range(b, min(b + p.columns, self.n)) for b in range(0, self.n, p.columns)]
         if self.side == "a":
@@ -171,13 +180,17 @@ def random_operand(
         k = blocks * BLOCK_SIZE - _pick(rng, 0, 1, 15, rng.integers(16))
         segments = random_segments(rng, params, blocks)
         outliers: tuple[int, ...] = ()
+        short_chunks = False
         mask = [int(word) for word in rng.integers(0, 1 << BLOCK_SIZE, blocks)]  # to no effect
         if side == "a" and kind != Data.MX and "mx9" in params.formats and rng.random() < 0.7:
             outliers = _outliers(rng, k, 16 * params.outlier_depth + 15)
+            short_chunks = len(outliers) > 16 * params.outlier_depth + 15
             segments = (*_joined(segments), (blocks_of(len(outliers)), "mx9"))
             mask = [sum(1 << c % BLOCK_SIZE for c in outliers if c // BLOCK_SIZE == b) for b in range(blocks)]
             if k % BLOCK_SIZE:  # behind the last channel marks mean nothing
                 mask[-1] |= int(rng.integers(1 << BLOCK_SIZE)) >> k % BLOCK_SIZE << k % BLOCK_SIZE
+        if side == "w" and kind == Data.MX and "mx9" in params.formats and rng.random() < 0.3:
+            short_chunks = blocks > params.outlier_depth + 2  # at least one in place, and so many of outliers
         operand = Operand(
             params=params,
             side=side,
@@ -190,6 +203,7 @@ def random_operand(
             outliers=outliers,
             rounding=int(rng.integers(3)) if params.rounding == "runtime" else 0,
             mask=mask,
+            short_chunks=short_chunks,
         )
         group = 1 if operand.chunked else int(rng.integers(1, params.a_slots + 1))
         operand = _placed(rng, operand, group)
@@ -213,9 +227,12 @@ def _joined(segments: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...
 
 
 def _outliers(rng: np.random.Generator, k: int, most: int) -> tuple[int, ...]:
-    """Channels, at least one: a few anywhere, all of some blocks, or the last ones."""
-    most = min(k, most)
-    count = _pick(rng, 1, most, rng.integers(1, most + 1), min(most, 16))
+    """Channels, at least one: a few anywhere, all of some blocks, or the last ones; at times more than ``most``."""
+    if k > most and rng.random() < 0.4:
+        count = _pick(rng, most + 1, k, rng.integers(most + 1, k + 1))
+    else:
+        most = min(k, most)
+        count = _pick(rng, 1, most, rng.integers(1, most + 1), min(most, 16))
     if rng.random() < 0.3:
         return tuple(range(k - count, k))
     if rng.random() < 0.3:

@@ -17,7 +17,7 @@ from mixdit_hw.params import Params
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.system import DECERR, SLVERR, BusStalls, System, simulate_jobs, simulate_program
 from tests.support.host_programs import early_clears, full_queue, jobs_and_faults
-from tests.support.jobs import BREAKS, Scene, illegal_descriptor, random_scene
+from tests.support.jobs import BREAKS, Scene, illegal_descriptor, random_job, random_scene
 from tests.support.simulation import BUILD_DIR, accelerator_of, need_engine
 
 TINY = PRESETS["tiny"]
@@ -75,6 +75,33 @@ def test_random_jobs_with_unknown_bits(name: str) -> None:
     """Icarus knows bits that have no value; nothing of them reaches a bus."""
     scene = random_scene(np.random.default_rng(FIRST_SEED), DESIGNS[name], jobs=2, limits=(10, 20, 60))
     check("icarus", FIRST_SEED, scene)
+
+
+def outlier_scene(seed: int, params: Params, limits: tuple[int, int, int], counts: tuple[int, ...]) -> Scene:
+    """A job for each number of outliers, all with the largest K."""
+    rng = np.random.default_rng([seed, 6])
+    scene = random_scene(rng, params, jobs=0)
+    for tag, count in enumerate(counts):
+        scene.add(rng, random_job(rng, scene, limits, tag=tag, count=count))
+    return scene
+
+
+@pytest.mark.parametrize("k", [107, 112])
+@pytest.mark.parametrize("name", COMPILED)
+def test_many_outliers(name: str, k: int) -> None:
+    """As many outliers as go in one pass, one more, far more, and nothing else; with and without a tail."""
+    most = DESIGNS[name].most_outliers
+    check("verilator", k, outlier_scene(k, DESIGNS[name], (20, 7, k), (most, most + 1, most + 17, k - 1, k)))
+
+
+def test_many_outliers_with_unknown_bits() -> None:
+    check("icarus", FIRST_SEED, outlier_scene(FIRST_SEED, DESIGNS["odd"], (17, 6, 90), (79, 80, 90)))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_thousands_of_outliers() -> None:
+    check("verilator", FIRST_SEED, outlier_scene(FIRST_SEED, DESIGNS["chunks"], (5, 3, 3001), (1500, 3001)))
 
 
 @pytest.mark.nightly

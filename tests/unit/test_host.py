@@ -1,6 +1,7 @@
 """The driver, against the model of the accelerator."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ import pytest
 import golden
 from mixdit_hw.emit.contract import numerics_digest
 from mixdit_hw.errors import DeviceError, JobFault
-from mixdit_hw.host import COUNTERS, OFFSETS, Accelerator, Affine, Arena, Capabilities, Stored, gemm_job, mask_bytes
+from mixdit_hw.host import (
+    COUNTERS,
+    OFFSETS,
+    Accelerator,
+    Affine,
+    Arena,
+    Capabilities,
+    Stored,
+    gemm_job,
+    mask_bytes,
+)
 from mixdit_hw.job import Data, Fault, Job, Operand, Segment
 from mixdit_hw.presets import PRESETS
 from mixdit_hw.sim.memory import Memory
@@ -249,6 +260,57 @@ def test_a_busy_accelerator_is_not_taken_over() -> None:
     assert not bench.transport.wait_interrupt(0)
     accelerator.run(job)
     assert np.array_equal(bench.arena.load(c), expected)
+
+
+def test_descriptors_of_an_address() -> None:
+    bench = Bench()
+    job, expected, c = bench.product()
+    place = bench.arena.allocate(1024)
+    for by in (4, 32, 63):
+        with raises_exactly(ValueError, f"descriptors must be at a multiple of 64, not at {place + by:#x}"):
+            Accelerator(bench.transport, place + by)
+    Accelerator(bench.transport, place).run(job)
+    assert_same_bits(bench.arena.load(c), expected)
+
+
+def test_scale_and_bias_are_no_arrays() -> None:
+    arena = Bench().arena
+    a, w, c = arena.store(np.ones((4, 16), np.float32)), arena.store(np.ones((16, 3), np.float32)), arena.result(4, 3)
+    columns = "Affine(address=arena.store_words(x))"
+    for name, given, kind in (("scale", np.ones(3, np.float32), "ndarray"), ("bias", 0.5, "float")):
+        text = f"{name} must be an Affine, not {kind}: for one number, Affine(value=x); for columns, {columns}"
+        options: dict[str, Any] = {name: given}
+        with raises_exactly(TypeError, text):
+            gemm_job(a, w, c, **options)
+    with raises_exactly(TypeError, f"value must be a number, not ndarray: for columns, {columns}"):
+        Affine(value=np.ones(1, np.float32))  # type: ignore[arg-type]
+    with raises_exactly(TypeError, f"address must be that of words in memory, not ndarray: {columns}"):
+        Affine(address=np.ones(3, np.float32))  # type: ignore[arg-type]
+    assert Affine(value=np.float32(1)).fields == (Operand.TENSOR, 0x3F800000)
+    assert Affine(address=64).fields == (Operand.COLUMN, 64)
+
+
+@pytest.mark.parametrize("name", ["scale", "bias"])
+def test_scale_and_bias_have_a_word_for_each_column(name: str) -> None:
+    arena = Bench().arena
+    a, w, c = arena.store(np.ones((4, 16), np.float32)), arena.store(np.ones((16, 3), np.float32)), arena.result(4, 3)
+    options: dict[str, Any] = {name: Affine(address=arena.store_words(np.ones(2, np.float32)))}
+    with raises_exactly(ValueError, f"{name} must have a word for each of the N=3 columns, not 2"):
+        gemm_job(a, w, c, **options)
+    words = arena.store_words(np.ones(3, np.float32))
+    options = {name: Affine(address=words)}
+    job = gemm_job(a, w, c, **options)
+    assert (getattr(job, f"{name}_mode"), getattr(job, name)) == (Operand.COLUMN, words.address)
+    arena.free(words)
+
+
+def test_formats_are_no_data() -> None:
+    arena = Bench().arena
+    text = "data must be Data.FP32, Data.BF16 or Data.MX, not 'mx6': formats of MX are given apart"
+    with raises_exactly(TypeError, text):
+        arena.result(4, 3, "mx6")  # type: ignore[arg-type]
+    with raises_exactly(TypeError, text):
+        Stored(address=0, stride=64, shape=(4, 16), data="mx6")  # type: ignore[arg-type]
 
 
 def test_no_fault_to_clear() -> None:

@@ -92,7 +92,7 @@ def test_rounding_of_a_job(rounding: str) -> None:
     assert not np.array_equal(fc1.expected(x), with_policy(fc1, rounding="nearest-even").expected(x))
 
 
-def test_too_many_outliers_are_a_fault() -> None:
+def test_outliers_without_mx9_are_a_fault() -> None:
     fc1, _ = random_layers(0)
     fc1 = with_policy(fc1, outliers={"fc1": tuple(range(20))})
     accelerator, arena = device(1 << 17, TINY.replace(formats=("mx6",)))

@@ -90,7 +90,8 @@ def expected_job(params: Params, raw: dict[str, int]) -> dict[str, Any]:
         *("scale_mode", "bias_mode", "scale", "bias", "rounding"),
     )
     panels = -(-raw["m"] // params.tile_rows)
-    chunked = total > params.k_depth
+    short_chunks = raw["outliers"] > 16 * params.outlier_depth + 15
+    chunked = short_chunks or total > params.k_depth
     if chunked:
         group = 1
     elif panels <= params.a_slots:
@@ -104,6 +105,7 @@ def expected_job(params: Params, raw: dict[str, int]) -> dict[str, Any]:
         "c_formats": [raw["c_format0"], raw["c_format1"]],
         "outliers": int(raw["outliers"] > 0),
         "chunked": int(chunked),
+        "short_chunks": int(short_chunks),
         "group": group,
     }
 

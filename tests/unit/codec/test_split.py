@@ -173,6 +173,55 @@ def test_overflow_is_told_and_lasts(order, depth):
     assert sink.items[-len(_expected(rows[1:], order)) :] == _expected(rows[1:], order)
 
 
+@cache
+def _windowed_bench(order: str, depth: int):
+    dut = OutlierSplit(Params(), depth=depth, order=order, windowed=True)
+    return dut, Bench(dut)
+
+
+def _check_window(
+    order: str, depth: int, end: int, rows: list[Row], idle: str = "always", back: str = "always"
+) -> None:
+    """All blocks come, and hold what they should, but for full ones of outliers outside of the window."""
+    dut, bench = _windowed_bench(order, depth)
+    expected = _expected(rows, order)
+    source = Source(dut.i, _beats(rows), idle=idle, seed=3)
+    sink = Sink(dut.o, len(expected), backpressure=back, seed=4)
+    bench.run(source, sink, pins=[(dut.window_end, end)])
+    at = 0
+    for row in rows:
+        last = len(_expected([row], order))
+        full, appended = len(row[1]) // 16, -(-len(row[1]) // 16)
+        for number in range(last):
+            outlier = number - (last - appended)
+            got, wanted = sink.items[at + number], expected[at + number]
+            if 0 <= outlier < full and not end - depth <= outlier < end:
+                got, wanted = got >> 512, wanted >> 512
+            assert got == wanted, (len(row[1]), number)
+        at += last
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("depth", "ends"), [(1, (0, 1, 3)), (2, (1, 2, 5)), (3, (2, 4))])
+def test_windows(order, depth, ends):
+    """Rows with none to four times as many outliers as there is room for, one after the other."""
+    for end in ends:
+        _check_window(order, depth, end, _rows(33 + end, 25, most=80))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(("idle", "back"), CROSSED)
+def test_flow_in_a_window(order, idle, back):
+    _check_window(order, 2, 3, _rows(34, 12, most=80), idle=idle, back=back)
+
+
+@pytest.mark.nightly
+def test_longest_row():
+    """65535 channels, all of them outliers, and the last blocks of them."""
+    words = list(range(1, 65536))
+    _check_window("in-place", 2, 4095, [(words, list(range(65535)))])
+
+
 @pytest.mark.parametrize("rounding", [0, 1, 2])
 def test_options_pass_to_every_block(rounding):
     """The format goes to a row's own blocks, the rounding to all."""

@@ -23,6 +23,7 @@ def test_worked():
     found = buffering(product(256, 1152, 1152, 16), EDGE)
     assert found == Buffering(
         chunked=False,
+        chunk=73,
         group=1,
         a_reads=1,
         w_reads=4,
@@ -46,13 +47,29 @@ def test_groups(m, slots, group, w_reads):
 
 
 def test_chunks():
-    """One K block too many, an outlier block too, and each tile reads all of its operands."""
+    """One K block too many, an outlier block too, and each tile reads all of its operands.
+
+    With outliers it reads all of A for each of two chunks, but where they are packed already.
+    """
     design = EDGE.replace(k_depth=64)
     assert not buffering(product(128, 1024, 80), design).chunked
-    for gemm in (product(128, 1025, 80), product(128, 1024, 80, 1)):
-        found = buffering(gemm, design)
-        assert (found.chunked, found.group, found.a_reads, found.w_reads) == (True, 1, 10, 2)
+    for outliers, a_bytes, a_reads in ((0, 4, 10), (1, 4, 20), (1, None, 10)):
+        found = buffering(product(128, 1025 - outliers, 80, outliers), design, a_bytes=a_bytes)
+        assert (found.chunked, found.chunk, found.group, found.a_reads, found.w_reads) == (True, 64, 1, a_reads, 2)
         assert not found.overlaps
+
+
+def test_more_outliers_than_go_in_one_pass():
+    """Chunks are of as many blocks as the outlier split keeps, but not where A is packed."""
+    design = EDGE.replace(outlier_depth=3)
+    most = buffering(product(128, 1024, 80, 63), design)
+    assert (most.chunked, most.chunk, most.group, most.a_reads, most.w_reads) == (False, 68, 2, 1, 1)
+    more = buffering(product(128, 1024, 80, 64), design)
+    assert (more.chunked, more.chunk, more.group, more.a_reads, more.w_reads) == (True, 3, 1, 23 * 10, 2)
+    assert more.a == 230 * 128 * 68
+    assert not more.overlaps
+    assert buffering(product(128, 1024, 80, 64), design.replace(k_depth=4, outlier_depth=4)).chunk == 4
+    assert not buffering(product(128, 1024, 80, 64), design, a_bytes=None).chunked
 
 
 def test_bounds():

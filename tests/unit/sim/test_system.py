@@ -1,6 +1,7 @@
 """The bench of the whole accelerator, around a stand-in that only copies memory."""
 
 import itertools
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import mixdit_hw.emit
-from mixdit_hw import cli
+from mixdit_hw import cli, progress
 from mixdit_hw.errors import CheckError, DeviceError, JobFault, ToolError
 from mixdit_hw.host import COUNTERS, OFFSETS, Accelerator, Arena
 from mixdit_hw.job import Fault, Job, Segment
@@ -218,13 +219,49 @@ def test_command(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     for args, text in (
         (["--engine", "golden"], "--system needs --engine verilator or icarus, not golden"),
         (["--rounding", "truncate"], "--system needs --rounding nearest-even, as the design (preset tiny) has it"),
-        (
-            ["--outliers", "40", "--set", "outlier_depth=1"],
-            "--system takes at most 31 outlier channels, as outlier_depth=1, not 40",
-        ),
     ):
         assert cli.run([*command, *args]) == 2
         assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_command_tells_what_it_builds(terminal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """On a terminal, and nothing elsewhere."""
+    need_engine("icarus")
+    told: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mixdit_hw.emit, "emit_verilog", lambda params, unit: stub_verilog(params))
+    for name in ("A.npy", "W.npy"):
+        np.save(name, np.eye(64, dtype=np.float32))
+    command = ["gemm", "A.npy", "W.npy", "-o", "C.npy", "--build-dir", str(BUILD_DIR), "--preset", "tiny", "--system"]
+    if terminal:
+        monkeypatch.setattr(progress, "line", lambda: nullcontext(told.append))
+    assert cli.run([*command, "--engine", "icarus"]) == 0
+    steps = ["emitting the accelerator's Verilog", "building the simulation on icarus", "simulating on icarus"]
+    assert told == (steps if terminal else [])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("outliers", "buffers"),
+    [
+        (31, "A is read once, W 8 times; reading is hidden"),
+        (
+            32,
+            "A is read 192 times, W 8 times, since there are more than 31 outlier channels; bound by the bus",
+        ),
+    ],
+)
+def test_command_with_many_outliers(outliers: int, buffers: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    need_engine("icarus")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mixdit_hw.emit, "emit_verilog", lambda params, unit: stub_verilog(params))
+    for name in ("A.npy", "W.npy"):
+        np.save(name, np.eye(64, dtype=np.float32))
+    command = ["gemm", "A.npy", "W.npy", "-o", "C.npy", "--build-dir", str(BUILD_DIR), "--preset", "tiny", "--system"]
+    more = ["--set", "outlier_depth=1", "--outliers", str(outliers), "--engine", "icarus"]
+    assert cli.run([*command, *more]) == 0
+    assert f"buffers     {buffers}" in capsys.readouterr().out.splitlines()
 
 
 def test_ports_of_the_bench() -> None:

@@ -16,8 +16,8 @@ from tests.support.streams import pattern, to_bits
 from tests.unit.tile.test_plan import expected_tiles
 
 DESIGNS = {
-    "2x2": Params(rows=2, columns=2, a_depth=16, c_depth=32, k_depth=4),
-    "3x5": Params(rows=3, columns=5, interleave=5, a_depth=32, c_depth=16, k_depth=8, a_slots=3),
+    "2x2": Params(rows=2, columns=2, a_depth=16, c_depth=32, k_depth=4, outlier_depth=1),
+    "3x5": Params(rows=3, columns=5, interleave=5, a_depth=32, c_depth=16, k_depth=8, a_slots=3, outlier_depth=3),
 }
 
 
@@ -35,10 +35,12 @@ class Product:
         counts = [rng.randint(1, 4) for _ in range(rng.randint(1, 4))]
         ends = [sum(counts[: i + 1]) for i in range(4)]
         total = ends[-1]
-        chunked = total > params.k_depth
+        short = total > params.outlier_depth + 2 and rng.random() < 0.3
+        chunked = short or total > params.k_depth
         group = 1 if chunked else params.a_slots if panels <= params.a_slots else params.a_slots - 1
         formats = [rng.randrange(3) for _ in range(4)]
         self.job = {"m": m, "n": n, "ends": ends, f"{side}_formats": formats, "chunked": chunked, "group": group}
+        self.job["short_chunks"] = short
         self.tiles = expected_tiles(params, m, n, group)
         entries, banks = block_entries(params, side), bank_count(params, side)
         bits = BlockLayout(params.magnitude_bits).size
@@ -50,7 +52,7 @@ class Product:
         self.uses: list[tuple[int, int, int]] = []
         here: dict[int, int] = {}
         for tile in self.tiles:
-            size = params.k_depth if chunked else total
+            size = params.outlier_depth if short else params.k_depth
             pieces = [min(size, total - k) for k in range(0, total, size)]
             k = 0
             for blocks in pieces:

@@ -196,6 +196,18 @@ def test_outliers_in_chunks(outliers: tuple[int, ...]) -> None:
     play([job, job], free=0.1)
 
 
+@pytest.mark.parametrize("count", [47, 48, 49, 64, 75], ids=lambda count: f"{count}-outliers")
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_more_outliers_than_the_split_holds(count: int, first: bool) -> None:
+    """Up to 47 go in one pass; with more, chunks are of 2 blocks, in some of which there are both kinds."""
+    outliers = tuple(range(count) if first else range(75 - count, 75))
+    mask = [sum(1 << c % 16 for c in outliers if c // 16 == b) for b in range(5)]
+    segments = ((2, "mx4"), (3, "mx6"), (-(-count // 16), "mx9"))
+    job = operand("a", Data.FP32, 7, 75, segments, n=6, outliers=outliers, mask=mask, short_chunks=count > 47)
+    assert max(len(slot.blocks) for slot in job.operand.slots()) == (2 if count > 47 else 4)
+    play([job, job], runs="mostly", items="mostly", free=0.3)
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_start_frees_all_slots(side: str) -> None:
     """A job that uses every slot, of which nobody says that it became free, and the same again."""

@@ -16,7 +16,9 @@ from tests.support.clocked import Clocked
 from tests.support.operands import Operand, random_operand
 from tests.support.streams import pattern
 
-SMALL = Params(rows=2, columns=20, share_rows=1, share_columns=1, interleave=5, a_depth=32, k_depth=4, a_slots=3)
+SMALL = Params(
+    rows=2, columns=20, share_rows=1, share_columns=1, interleave=5, a_depth=32, k_depth=4, a_slots=3, outlier_depth=1
+)  # fmt: skip
 NARROW = SMALL.replace(formats=("mx6", "mx4"), columns=3, rows=1, a_slots=2)
 OUTPUTS = ("o.valid", "o.payload")
 Place = dict[str, int]
@@ -48,6 +50,8 @@ def expected(operand: Operand) -> Iterator[Place]:
                     place["fetched"] = int(not operand.outliers or block <= last_channels)
                     if place["fetched"]:
                         place["outliers"] = operand.mask[block] if operand.outliers else 0
+                        if operand.outliers:
+                            place["window_end"] = max(0, slot.blocks.stop - last_channels - 1)
                 if not operand.columns:
                     place["rows"] = min(BLOCK_SIZE, operand.k - BLOCK_SIZE * block)
                     place["columns"] = min(BLOCK_SIZE, slot.lines.stop - line)

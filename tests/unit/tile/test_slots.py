@@ -13,7 +13,9 @@ from tests.support.clocked import Clocked
 from tests.support.operands import Operand, random_operand
 from tests.support.streams import pattern
 
-SMALL = Params(rows=3, columns=5, share_rows=1, share_columns=1, interleave=5, a_depth=32, k_depth=4, a_slots=4)
+SMALL = Params(
+    rows=3, columns=5, share_rows=1, share_columns=1, interleave=5, a_depth=32, k_depth=4, a_slots=4, outlier_depth=3
+)  # fmt: skip
 OUTPUTS = ("o.valid", "o.payload")
 
 
