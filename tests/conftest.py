@@ -3,6 +3,11 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast inputs are made says how busy the machine is, nothing about the tests.
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("busy")
 
 # Before anything imports NumPy: tests run on all cores already, and small products are slower with more threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

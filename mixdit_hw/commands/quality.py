@@ -2,23 +2,25 @@
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from golden.dit import DiTConfig
 
 from .. import options, progress
 from ..checkpoint import DIGITS, load_dit
 from ..errors import CheckError, InputError
-from ..files import check_outputs, read_text, write_text
+from ..files import check_outputs, write_text
 from ..params import Params
+
+if TYPE_CHECKING:
+    from ..quality.candidates import Candidate
 
 REPORT, RESULTS, TABLE = "report.html", "quality.json", "quality.md"
 _FORMAT = "mixdit-quality-1"
-_POLICY_BYTES = 1 << 24
-_CALIBRATION = "calibrate"
 
 
 def _fractions(value: str) -> list[str]:
@@ -56,12 +58,6 @@ class _List(click.ParamType):
             return self._parse(value)
         except (ValueError, click.BadParameter) as e:
             self.fail(str(e), param, ctx)
-
-
-@contextmanager
-def _step(name: str) -> Iterator[Any]:
-    with progress.bar(name) as tell:
-        yield tell
 
 
 @click.command("quality")
@@ -141,7 +137,7 @@ def command(
     check_outputs(output / "policies", ())
     classifier = Classifier() if checkpoint is None else None
     sampling = run.Sampling(checkpoint=path, samples=samples, steps=steps, guidance=guidance, eta=eta, seed=seed)
-    with _step(_CALIBRATION) as tell:
+    with progress.bar("calibrate") as tell:
         given = [_read_policy(file, model.config) for file in policies]
         calibrated = calibrated_candidates(
             model, schedule, fractions=fractions, targets=targets, options=sampling.options, advance=tell
@@ -153,10 +149,10 @@ def command(
 
     store = run.Store(output / "samples", sampling)
     tasks = list(store.tasks(candidates, reference=classifier is None))
-    with _step("sample") as tell:
+    with progress.bar("sample") as tell:
         made = run.run_tasks(tasks, path, workers=workers or os.cpu_count() or 1, advance=tell)
     click.echo(f"{'sampled':<12}{made} of {len(tasks)} pieces, {len(tasks) - made} were there")
-    with _step("compare") as tell:
+    with progress.bar("compare") as tell:
         summary = summarise(candidates, store, sampling, model.config, params, classifier, advance=tell)
     content = {
         "format": _FORMAT,
@@ -175,29 +171,27 @@ def command(
     for line in quality_lines(content):
         click.echo(line)
     click.echo(f"{'wrote':<12}{output / REPORT}")
-    if all(
-        entry.get("verdict") != "told apart" for entry in content["candidates"] if entry["name"] == content["control"]
-    ):
+    if not content["sees"]:
         raise CheckError(f"{content['control']} could not be told from float32: too few samples for any verdict")
 
 
-def _read_policy(path: Path, config: Any) -> Any:
-    from golden.policy import PrecisionPolicy
-
+def _read_policy(path: Path, config: DiTConfig) -> "Candidate":
+    from ..policy_file import read_policy
     from ..quality.candidates import Candidate
 
+    policy = read_policy(path)
     try:
-        policy = PrecisionPolicy.from_json(read_text(path, _POLICY_BYTES))
         policy.check(config)
-    except (ValueError, TypeError) as e:
+    except ValueError as e:
         raise InputError(f"{path}: {e}") from None
     return Candidate(name=path.stem, about=f"the policy of {path.name}", policy=policy)
 
 
-def _chosen(candidates: list[Any], only: str | None) -> list[Any]:
-    from ..quality.candidates import BASE, CONTROL, EXTRA, renamed
+def _chosen(candidates: Sequence["Candidate"], only: str | None) -> list["Candidate"]:
+    """Those that are asked for, under names of their own."""
+    from ..quality.candidates import BASE, CONTROL, EXTRA, Candidate, renamed
 
-    named: list[Any] = []
+    named: list[Candidate] = []
     for candidate in candidates:
         named.append(renamed(candidate, [c.name for c in named]))
     if only is None:

@@ -90,6 +90,7 @@ class Task:
     kind: str  # images or layers
     spec: str
     seed: int
+    count: int  # of images
     options: dict[str, float]
 
 
@@ -166,7 +167,14 @@ class Store:
     def _task(self, candidate: Candidate, kind: str, seed: int) -> Task:
         name = f"{candidate.name}-{self._sampling.digest(candidate)}-{kind}-{seed}.npz"
         path = self._folder / name
-        return Task(path=path, kind=kind, spec=candidate.spec(), seed=seed, options=self._sampling.options)
+        return Task(
+            path=path,
+            kind=kind,
+            spec=candidate.spec(),
+            seed=seed,
+            count=PIECE if kind == "images" else LAYER_IMAGES,
+            options=self._sampling.options,
+        )
 
 
 def run_tasks(
@@ -240,8 +248,7 @@ def _do_here(task: Task) -> None:
 
 def _do(task: Task, model: DiT, schedule: Schedule) -> None:
     gemm = product_of(task.spec)
-    count = PIECE if task.kind == "images" else LAYER_IMAGES
-    labels = piece_labels(count, model.config.classes, task.seed if task.kind == "layers" else 0)
+    labels = piece_labels(task.count, model.config.classes, task.seed if task.kind == "layers" else 0)
     if task.kind == "images":
         arrays = {"images": sample(model, schedule, labels, seed=task.seed, gemm=gemm, **task.options)}
     else:

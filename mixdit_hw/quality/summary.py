@@ -8,6 +8,7 @@ import numpy as np
 
 from golden.dit import DiTConfig
 
+from ..errors import CheckError
 from ..params import Params
 from . import statistics
 from .candidates import BASE, CONTROL, Candidate, outlier_share
@@ -47,8 +48,16 @@ def summarise(
 
     Returns
     -------
-    ``features``, ``reference``, ``accuracy_of_classifier``, ``candidates`` (a list of what `_candidate` makes),
-    ``control``, ``best`` (name of the cheapest candidate that our hardware runs and that is not told apart, or None).
+    ``features``, ``reference`` and ``classifier_accuracy``; ``candidates``, a list with all figures of each;
+    ``control`` and ``sees``, whether it was told apart; ``best``, the name of the cheapest candidate that our hardware
+    runs and that is not told apart, or None.
+
+    Raises
+    ------
+    CheckError
+        Images are not finite.
+    InputError
+        A piece is missing or damaged.
     """
     ordered = sorted(candidates, key=lambda c: c.name != BASE)
     images = {c.name: store.images(c) for c in ordered}
@@ -67,6 +76,8 @@ def summarise(
     base: dict[str, Any] = {}
     for number, candidate in enumerate(ordered):
         own = images[candidate.name]
+        if not np.isfinite(own).all():
+            raise CheckError(f"images of {candidate.name} are not all finite")
         vectors = features(own)
         right = None if classifier is None else classifier.classify(own) == labels
         distances = statistics.distances(real, vectors, draws)
@@ -95,6 +106,7 @@ def summarise(
         "reference": about,
         "classifier_accuracy": None if classifier is None else classifier.accuracy,
         "control": CONTROL,
+        "sees": any(entry.get("verdict") == TOLD for entry in found if entry["name"] == CONTROL),
         "candidates": found,
         "best": _best(found),
     }
@@ -117,11 +129,16 @@ def _against(
     if right is not None:
         accuracy = statistics.compare_rates(right, base["right"], comparisons=comparisons)
     return {
-        "sqnr": asdict(statistics.pooled_sqnr(base["images"], images, draws)),
+        "sqnr": _decibels(statistics.pooled_sqnr(base["images"], images, draws)),
         "from_float32": {**asdict(apart.distance), "p": apart.p, "critical": apart.critical},
         "distance_change": _difference(change),
         "accuracy_change": None if accuracy is None else _difference(accuracy),
     }
+
+
+def _decibels(estimate: statistics.Estimate) -> dict[str, float] | None:
+    """None where there is no noise."""
+    return asdict(estimate) if np.isfinite(estimate.value) else None
 
 
 def _difference(d: statistics.Difference) -> dict[str, float]:

@@ -42,7 +42,7 @@ def write_quality_page(path: Path, content: Mapping[str, Any], strips: Mapping[s
         layer_plot=page.markup(
             plots.dot_rows(
                 {
-                    entry["name"]: [figure["value"] for figure in entry["layers"].values()]
+                    entry["name"]: [figure["value"] for figure in entry["layers"].values() if figure is not None]
                     for entry in (entries[name] for name in ordered)
                     if entry.get("layers")
                 },

@@ -26,6 +26,7 @@ def entry(name: str, verdict: str, cycles: int | None, distance: float) -> dict[
         "layers": {
             "blocks.0.mlp.fc1": {"value": 30.0, "margin": 1.0},
             "blocks.1.attn.qk.0": {"value": 20.0, "margin": 1.0},
+            "blocks.1.attn.av.0": None,
         },
         "verdict": verdict,
     }
@@ -48,6 +49,7 @@ def result(control: str = "told apart") -> dict[str, Any]:
         "reference": "real digits",
         "classifier_accuracy": "0.97",
         "control": "mx4",
+        "sees": sees,
         "candidates": [
             base | {"bits": 32.0, "outliers": None},
             entry("mx9", "not told apart" if sees else "undecided", 4000, 0.001),
@@ -78,6 +80,9 @@ def test_rows_by_cost():
         "detectable": "0.100",
         "right": "99.5 ± 0.4 %",
     }
+    exact = result()
+    exact["candidates"][4] |= {"sqnr": None, "layers": {"blocks.1.attn.av.0": None}}
+    assert rows(exact)[3][3:5] == ["exact", ""]
     assert body[0][heading.index("from real")] == "1.500 ± 0.250"
 
 
