@@ -99,7 +99,7 @@ def _replace(sites: Sites, policy: PrecisionPolicy) -> tuple[dict[str, Order], t
     for layer in sites.layers:
         order = orders[layer.path] = stored_order(policy, layer.name, layer.inputs)
         if order is not None:
-            weights = Weights(layer.module.weight.flatten(1), order, Options(**policy.options))
+            weights = Weights(layer.module.weight, order, Options(**policy.options))
             replace_layer(layer.module, layer.replacement, weights)
     for attention in sites.attentions:
         found = {name: stored_order(policy, name, 1) for name in attention.products()}

@@ -4,6 +4,7 @@ A layer keeps its parameters and its place; it gets a child that holds what was 
 ``.to(device)``, are of integers, so that ``.half()`` leaves them alone, and are in no state dict.
 """
 
+import weakref
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -27,7 +28,7 @@ class Weights(nn.Module):
     Parameters
     ----------
     weight
-        Weights (N, K) of any float type, widened to float32.
+        Parameter (N, K), or (N, C, P, P), of any float type, widened to float32.
     order, options
         Stored order and options of the conversion.
     """
@@ -35,10 +36,10 @@ class Weights(nn.Module):
     def __init__(self, weight: Tensor, order: Order, options: Options) -> None:
         super().__init__()
         self.order, self.options = order, options
-        self._source = _state(weight)
+        self._source = weakref.ref(weight), _writes(weight)
         index, others = order.indices(weight.device)
         with torch.no_grad():
-            w = operand(order.parts_of_w(weight.detach().float()[None], index, others), options, left=False)
+            w = operand(order.parts_of_w(weight.detach().flatten(1).float()[None], index, others), options, left=False)
         self._operand = replace(w, words=w.words[:, :0], nan=w.nan[:, :0])  # without its tensors
         for name, tensor in (
             ("index", index),
@@ -50,7 +51,8 @@ class Weights(nn.Module):
 
     def check(self, weight: Tensor) -> None:
         """Raise RuntimeError where the weights were written to since they were converted."""
-        if _state(weight) != self._source:
+        source, writes = self._source
+        if source() is weight and _writes(weight) != writes:  # of a copy of the model it is another
             raise RuntimeError("weights changed after quantize_model: restore the model and quantize it again")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,8 +62,8 @@ class Weights(nn.Module):
             return multiply(a, replace(self._operand, words=self.words, nan=self.nan))[0]
 
 
-def _state(weight: Tensor) -> int | None:
-    """A number that changes where a tensor is written to; None where PyTorch does not count."""
+def _writes(weight: Tensor) -> int | None:
+    """How often a tensor was written to; None where PyTorch does not count."""
     return None if weight.is_inference() else weight._version
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -56,11 +57,7 @@ def _settings() -> Callable[[], None]:
         precision = torch.get_float32_matmul_precision()
     except RuntimeError:
         precision = "highest"
-    backends = [
-        (backend, backend.fp32_precision)
-        for backend in (torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None))
-        if hasattr(backend, "fp32_precision")
-    ]
+    backends = [(backend, backend.fp32_precision) for backend in _backends() if hasattr(backend, "fp32_precision")]
 
     def restore() -> None:
         torch.set_float32_matmul_precision(precision)
@@ -68,6 +65,10 @@ def _settings() -> Callable[[], None]:
             backend.fp32_precision = value
 
     return restore
+
+
+def _backends() -> list[Any]:
+    return [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
 
 
 @cache

@@ -93,7 +93,7 @@ def test_outliers(order: str, seed: int) -> None:
     """Random policies with outlier channels: some, all, none."""
     rng = np.random.default_rng([4, seed])
     m, k, n = (int(i) for i in rng.integers(1, 70, 3))
-    count = int(rng.choice([0, k, rng.integers(0, k + 1)]))
+    count = int(rng.choice([0, k, int(rng.integers(0, k + 1))]))
     policy = PrecisionPolicy(
         inlier_format=str(rng.choice(FORMATS)),
         weight_format=str(rng.choice(FORMATS)),
