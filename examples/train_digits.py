@@ -10,7 +10,7 @@ started again; `--steps` is the total. The exported weights are the moving avera
     python -m pip install -e .[train]
     python examples/train_digits.py --bfloat16
 
-This is the only file of the project that needs PyTorch and scikit-learn.
+No other file of the project needs scikit-learn; PyTorch is an extra.
 """
 
 # PyTorch is no dependency of the project.

@@ -53,3 +53,13 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     module = SkippedFile.from_parent(parent, path=module_path)
     module.package = package
     return module
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products are small, and tests run on all cores."""
+    torch = importlib.import_module("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

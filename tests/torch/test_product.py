@@ -20,15 +20,6 @@ FORMATS = tuple(golden.FORMATS)
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """One thread: products are small, and tests run on all cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def assert_same_tensor(found: golden.MXTensor, wanted: golden.MXTensor) -> None:
     assert (found.shape, found.axis, found.segments) == (wanted.shape, wanted.axis, wanted.segments)
     for name in ("exponents", "micro", "elements"):

@@ -29,6 +29,7 @@ from mixdit_hw.shapes import BlockLayout
 from mixdit_hw.tile.counters import STEP_EVENTS
 from mixdit_hw.tile.slots import bank_count, bank_depth
 from mixdit_hw.top import Core
+from tests.support.snippets import run_snippet
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
@@ -66,14 +67,6 @@ def test_links_lead_to_files(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         if not target.startswith(("http:", "https:")):
             assert (path.parent / target).exists(), target
-
-
-def run_snippet(path: Path, **names: Any) -> dict[str, Any]:
-    """Run the first Python snippet of a document; what it defines."""
-    snippet = re.search(r"```python\n(.*?)```", path.read_text(), re.S)
-    assert snippet is not None
-    exec(compile(snippet[1], str(path), "exec"), names)
-    return names
 
 
 def test_snippet_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:

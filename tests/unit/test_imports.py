@@ -4,6 +4,7 @@
 - Parameters, latencies, mixes, workloads and the performance model import `golden.formats`, each other and the table of
   the engine's latencies, neither hardware, Amaranth nor golden arithmetic.
 - Hardware imports Amaranth, `golden.formats` and hardware of its own folder or of those below it.
+- `mixdit_hw.torch` imports PyTorch and `golden`; nothing else of the package imports PyTorch or it.
 - Nothing imports `tests` or `fpga`, but they themselves.
 """
 
@@ -138,6 +139,18 @@ def test_hardware():
         return own == other or LEVELS.get(other, len(LAYERS)) < LEVELS[own]
 
     assert offences(paths, allowed) == []
+
+
+def test_torch():
+    own = [path for path in files("mixdit_hw") if unit_of(module_name(path)) == "mixdit_hw.torch"]
+    others = [path for path in files("golden", "mixdit_hw", "scripts", "fpga") if path not in own]
+    assert own
+
+    def allowed(_: str, name: str) -> bool:
+        return is_standard(name) or any(inside(name, m) for m in ("numpy", "torch", "golden", "mixdit_hw.torch"))
+
+    assert offences(own, allowed) == []
+    assert offences(others, lambda _, name: not inside(name, "torch") and not inside(name, "mixdit_hw.torch")) == []
 
 
 @pytest.mark.parametrize("folder", ["tests", "fpga"])
