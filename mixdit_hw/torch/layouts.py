@@ -8,11 +8,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from golden.policy import PrecisionPolicy
 
-from .modules import MXAttention, MXDiffusersAttention, MXLinear, MXPatches, is_replaced
+from .modules import (
+    MXAttention,
+    MXDiffusersAttention,
+    MXLinear,
+    MXPatches,
+    PlainProducts,
+    is_replaced,
+    replace_layer,
+    restore_layer,
+)
 
 # Paths of modules, and the products' names.
 _OFFICIAL = {
@@ -37,6 +47,7 @@ _DIFFUSERS = {
 # Children that every block must have, and its attention.
 _PARTS_OFFICIAL = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
 _PARTS_DIFFUSERS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "ff.net.0.proj", "ff.net.2")
+_TOLERANCE = 0.05  # of the largest result, when an attention is tried; enough for models in bfloat16
 _OPTIONAL_OF_DIFFUSERS = ("group_norm", "spatial_norm", "add_k_proj", "norm_cross", "is_cross_attention")
 
 
@@ -137,10 +148,33 @@ def find_sites(model: nn.Module) -> Sites:
         if isinstance(blocks, nn.ModuleList) and len(blocks) and all(_has(b, parts) for b in blocks):
             layers = tuple(_layers(model, names))
             attentions = tuple(attention(f"{root}.{n}", n, block) for n, block in enumerate(blocks))
+            for found in attentions:
+                _try(found)
             return Sites(layers=layers, attentions=attentions)
     raise TypeError(
         f"model must be a DiT of the official layout or diffusers' DiTTransformer2DModel, not {type(model).__name__}"
     )
+
+
+def _try(attention: Attention) -> None:
+    """Raise TypeError unless an attention does what its replacement does, tried on random tokens."""
+    module = attention.module
+    parameter = next(module.parameters())
+    layer = module.qkv if attention.replacement is MXAttention else module.to_q
+    x = torch.randn(1, 8, layer.in_features, generator=torch.Generator().manual_seed(1)).to(parameter)
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        with torch.no_grad():
+            wanted = module(x)
+            replace_layer(module, attention.replacement, PlainProducts())
+            error = (module(x) - wanted).abs().amax()
+    finally:
+        restore_layer(module)
+        for child, training in modes:
+            child.training = training
+    if error > _TOLERANCE * wanted.abs().amax():
+        raise TypeError(f"{attention.path} must be the attention of a DiT: {type(module).__name__} computes another")
 
 
 def _has(block: nn.Module, parts: tuple[str, ...]) -> bool:

