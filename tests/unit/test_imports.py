@@ -4,7 +4,8 @@
 - Parameters, latencies, mixes, workloads and the performance model import `golden.formats`, each other and the table of
   the engine's latencies, neither hardware, Amaranth nor golden arithmetic.
 - Hardware imports Amaranth, `golden.formats` and hardware of its own folder or of those below it.
-- `mixdit_hw.torch` imports PyTorch and `golden`; nothing else of the package imports PyTorch or it.
+- `mixdit_hw.torch` imports PyTorch and `golden`; nothing else of the package imports it, and PyTorch only what reads
+  its files, when it does.
 - Nothing imports `tests` or `fpga`, but they themselves.
 """
 
@@ -150,7 +151,12 @@ def test_torch():
         return is_standard(name) or any(inside(name, m) for m in ("numpy", "torch", "golden", "mixdit_hw.torch"))
 
     assert offences(own, allowed) == []
-    assert offences(others, lambda _, name: not inside(name, "torch") and not inside(name, "mixdit_hw.torch")) == []
+    reader = "mixdit_hw.checkpoint.torch_file"
+
+    def allowed_elsewhere(module: str, name: str) -> bool:
+        return not inside(name, "mixdit_hw.torch") and (not inside(name, "torch") or module == reader)
+
+    assert offences(others, allowed_elsewhere) == []
 
 
 @pytest.mark.parametrize("folder", ["tests", "fpga"])
