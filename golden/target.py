@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from .dit import HEAD_PRODUCT, Gemm, matmul
 from .exact import reference_gemm, sqnr_db
 from .gemm import gemm as multiply
 from .outlier import channel_magnitudes, top_channels
-from .policy import PrecisionPolicy
+from .policy import EXEMPT, PrecisionPolicy
 
 
 class Samples:
@@ -21,7 +22,12 @@ class Samples:
     Parameters
     ----------
     rows
-        Rows of A to keep of each call to a linear layer, evenly spread; of a head product, the first image is kept.
+        Rows of A to keep of each call to a linear layer, and twice as many of a head product's first image, both evenly
+        spread; W is kept whole.
+    calls
+        Calls of a product to keep at most, an even number: with more, every second one of those kept is dropped.
+    exempt
+        Patterns of products of which nothing is kept.
     gemm
         Does the work.
 
@@ -33,22 +39,45 @@ class Samples:
         For each head product, by name: pairs of float32 (M, K) and (K, N), one for each call.
     """
 
-    def __init__(self, rows: int = 32, gemm: Gemm = matmul) -> None:
+    def __init__(self, rows: int = 32, calls: int = 16, *, exempt: Sequence[str] = EXEMPT, gemm: Gemm = matmul) -> None:
         if check_integer("rows", rows) < 1:
             raise ValueError(f"rows must be at least 1, not {rows}")
+        if check_integer("calls", calls) < 2 or calls % 2:
+            raise ValueError(f"calls must be even and at least 2, not {calls}")
         self.layers: dict[str, tuple[list[np.ndarray], np.ndarray]] = {}
         self.heads: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         self._rows = rows
+        self._calls = calls
+        self._exempt = tuple(exempt)
         self._gemm = gemm
+        self._seen: dict[str, int] = {}
 
     def __call__(self, name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
         """Multiply, and keep a sample."""
-        if HEAD_PRODUCT.fullmatch(name):
-            self.heads.setdefault(name, []).append((a[0].copy(), np.array(w[0], order="C")))
-        else:
-            chosen = np.linspace(0, len(a) - 1, min(self._rows, len(a))).round().astype(int)
-            self.layers.setdefault(name, ([], w))[0].append(a[chosen])
+        if not any(fnmatchcase(name, pattern) for pattern in self._exempt):
+            if HEAD_PRODUCT.fullmatch(name):
+                pair = (_spread(a[0], 2 * self._rows), np.array(w[0], order="C"))
+                self._keep(name, self.heads.setdefault(name, []), pair)
+            else:
+                self._keep(name, self.layers.setdefault(name, ([], w))[0], _spread(a, self._rows))
         return self._gemm(name, a, w)
+
+    def _keep(self, name: str, kept: list[Any], sample: Any) -> None:
+        """Keep one call in 1, 2, 4 and so on: so many that the list stays within its length."""
+        seen = self._seen.get(name, 0)
+        self._seen[name] = seen + 1
+        stride = 1
+        while seen >= stride * self._calls:
+            stride *= 2
+        if seen == stride * self._calls // 2 and stride > 1:
+            kept[:] = kept[::2]
+        if seen % stride == 0:
+            kept.append(sample)
+
+
+def _spread(a: np.ndarray, count: int) -> np.ndarray:
+    """So many rows of a (M, K), evenly spread, or all."""
+    return a[np.linspace(0, len(a) - 1, min(count, len(a))).round().astype(int)]
 
 
 def meet_target(samples: Samples, target: float, *, multiple: int = 16, **settings: Any) -> PrecisionPolicy:
@@ -56,7 +85,8 @@ def meet_target(samples: Samples, target: float, *, multiple: int = 16, **settin
 
     Channels are ranked as `calibrate` does, by their largest magnitude in the sample. A layer's number of them is found
     by bisection: more channels in MX9 give a smaller error, but for the luck of single roundings. A head is in MX9
-    where one of its two products misses the target otherwise. What cannot meet it gets all its channels.
+    where one of its two products misses the target otherwise. A layer that cannot meet it gets all its channels, and a
+    head that cannot is in MX9: `product_sqnr` tells.
 
     Parameters
     ----------

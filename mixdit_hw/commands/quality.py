@@ -1,7 +1,9 @@
 """``mixdit quality``: what precisions do to a diffusion transformer's images, and what they cost."""
 
 import json
+import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +63,7 @@ class _List(click.ParamType):
 
 
 @click.command("quality")
-@click.option(
-    "--samples", type=click.IntRange(20, 1_000_000), default=200, show_default=True, help="Of each precision."
-)
+@click.option("--samples", type=click.IntRange(40, 20_000), default=200, show_default=True, help="Of each precision.")
 @click.option(
     "--checkpoint",
     type=options.INPUT,
@@ -72,7 +72,13 @@ class _List(click.ParamType):
 )
 @click.option("--steps", type=click.IntRange(2, 1000), default=16, show_default=True, help="Steps of the sampler.")
 @click.option("--guidance", type=click.FloatRange(0, 100), default=2.0, show_default=True, help="Classifier-free.")
+@click.option("--guided-channels", type=click.IntRange(1), help="Channels that are guided.  [default: all]")
 @click.option("--eta", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="0 is DDIM, 1 is DDPM.")
+@click.option(
+    "--clip",
+    type=click.FloatRange(0, min_open=True),
+    help="Bound of the clean image's values.  [default: 1 for the example, none for other checkpoints]",
+)
 @click.option("--seed", type=click.IntRange(0, 1 << 19), default=0, show_default=True, help="Of the first noise.")
 @click.option(
     "--fractions",
@@ -106,7 +112,9 @@ def command(
     checkpoint: Path | None,
     steps: int,
     guidance: float,
+    guided_channels: int | None,
     eta: float,
+    clip: float | None,
     seed: int,
     fractions: list[str],
     targets: list[float],
@@ -123,26 +131,52 @@ def command(
     goes on where it was stopped, and makes no sample twice. docs/quality.md explains the method.
     """
     from ..quality import run
-    from ..quality.candidates import calibrated_candidates, fixed_candidates
+    from ..quality.candidates import calibrated_candidates, calibrated_names, fixed_candidates
     from ..quality.features import Classifier
     from ..quality.summary import summarise
     from ..report.quality import quality_lines, quality_markdown
     from ..report.quality_page import write_quality_page
 
+    for name, number in (("guidance", guidance), ("eta", eta), ("clip", clip or 0.0)):
+        if not math.isfinite(number):
+            raise click.UsageError(f"--{name} must be a finite number, not {number}")
     path = DIGITS if checkpoint is None else checkpoint
-    model, schedule = load_dit(path)
-    run.check_folder(output)
-    check_outputs(output, (REPORT, RESULTS, TABLE))
-    check_outputs(output / "samples", ())
-    check_outputs(output / "policies", ())
-    classifier = Classifier() if checkpoint is None else None
-    sampling = run.Sampling(checkpoint=path, samples=samples, steps=steps, guidance=guidance, eta=eta, seed=seed)
-    with progress.bar("calibrate") as tell:
-        given = [_read_policy(file, model.config) for file in policies]
-        calibrated = calibrated_candidates(
-            model, schedule, fractions=fractions, targets=targets, options=sampling.options, advance=tell
+    example = path.exists() and path.samefile(DIGITS)
+    given = {file: _read_policy(file) for file in policies}
+    wanted = _wanted(only, [*calibrated_names(fractions, targets), *(c.name for c in given.values())])
+    model, schedule = run.load(path) if path.exists() else load_dit(path)
+    for file, candidate in given.items():
+        _check_policy(file, candidate, model.config)
+    if guided_channels is not None and guided_channels > model.config.in_channels:
+        raise click.UsageError(
+            f"--guided-channels must be at most the {model.config.in_channels} of the model, not {guided_channels}"
         )
-    candidates = _chosen([*fixed_candidates(), *calibrated, *given], only)
+    check_outputs(output, (REPORT, RESULTS, TABLE))
+    check_outputs(output / "samples", ("piece",))
+    check_outputs(output / "policies", ("policy",))
+    classifier = Classifier() if example else None
+    if example and clip is None:
+        clip = 1.0
+    sampling = run.Sampling(
+        checkpoint=path,
+        samples=samples,
+        steps=steps,
+        guidance=guidance,
+        guided_channels=guided_channels,
+        eta=eta,
+        clip=clip,
+        seed=seed,
+    )
+    with progress.bar("calibrate") as tell:
+        calibrated = calibrated_candidates(
+            model,
+            schedule,
+            fractions=[f for f in fractions if wanted is None or calibrated_names([f], [])[0] in wanted],
+            targets=[t for t in targets if wanted is None or calibrated_names([], [t])[0] in wanted],
+            options=sampling.options,
+            advance=tell,
+        )
+    candidates = _chosen([*fixed_candidates(), *calibrated, *given.values()], wanted)
     for candidate in candidates:
         if candidate.policy is not None:
             write_text(output / "policies" / f"{candidate.name}.json", candidate.policy.to_json())
@@ -159,46 +193,61 @@ def command(
         "command": command_line,
         "checkpoint": {"file": path.name, "sha256": sampling.checkpoint_digest},
         "schedule": {"name": schedule.name, "steps": schedule.steps},
-        "sampling": {"samples": samples, "seed": seed, **sampling.options},
+        "sampling": {"samples": samples, "seed": seed, **sampling.options, "clip": clip},
         "design": {"name": design_name, **params.to_dict()},
         **summary,
     }
     write_text(output / RESULTS, json.dumps(content, indent=2, allow_nan=False) + "\n")
     write_text(output / TABLE, quality_markdown(content))
-    strips = {c.name: store.images(c)[: run.STRIP] for c in candidates}
+    strips = {c.name: store.strip(c) for c in candidates}
     write_quality_page(output / REPORT, content, strips)
     click.echo("")
     for line in quality_lines(content):
         click.echo(line)
     click.echo(f"{'wrote':<12}{output / REPORT}")
     if not content["sees"]:
-        raise CheckError(f"{content['control']} could not be told from float32: too few samples for any verdict")
+        raise CheckError(f"{content['control']} could not be told from float32, so that there is no verdict")
 
 
-def _read_policy(path: Path, config: DiTConfig) -> "Candidate":
+def _read_policy(path: Path) -> "Candidate":
     from ..policy_file import read_policy
     from ..quality.candidates import Candidate
 
-    policy = read_policy(path)
+    if not re.fullmatch(r"[\w.-]{1,60}", path.stem, re.ASCII):
+        raise click.UsageError(
+            f"--policy must have a file name of letters, digits, '.', '_' and '-', not {path.name!r}"
+        )
+    return Candidate(name=path.stem, about=f"the policy of {path.name}", policy=read_policy(path))
+
+
+def _check_policy(path: Path, candidate: "Candidate", config: DiTConfig) -> None:
+    assert candidate.policy is not None
     try:
-        policy.check(config)
+        candidate.policy.check(config)
     except ValueError as e:
         raise InputError(f"{path}: {e}") from None
-    return Candidate(name=path.stem, about=f"the policy of {path.name}", policy=policy)
 
 
-def _chosen(candidates: Sequence["Candidate"], only: str | None) -> list["Candidate"]:
-    """Those that are asked for, under names of their own."""
-    from ..quality.candidates import BASE, CONTROL, EXTRA, Candidate, renamed
+def _wanted(only: str | None, others: Sequence[str]) -> set[str] | None:
+    """Names that are asked for; None for all."""
+    from ..quality.candidates import BASE, CONTROL, fixed_candidates
 
-    named: list[Candidate] = []
-    for candidate in candidates:
-        named.append(renamed(candidate, [c.name for c in named]))
     if only is None:
-        return [c for c in named if c.name not in EXTRA]
+        return None
+    known = [c.name for c in fixed_candidates()] + list(others)
     wanted = [part.strip() for part in only.split(",") if part.strip()]
-    known = [c.name for c in named]
     for name in wanted:
         if name not in known:
             raise click.UsageError(f"--only must name some of {', '.join(known)}, not {name!r}")
-    return [c for c in named if c.name in (BASE, CONTROL, *wanted)]
+    return {BASE, CONTROL, *wanted}
+
+
+def _chosen(candidates: Sequence["Candidate"], wanted: set[str] | None) -> list["Candidate"]:
+    """Those that are asked for, under names of their own."""
+    from ..quality.candidates import EXTRA, Candidate, renamed
+
+    named: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.name not in EXTRA if wanted is None else candidate.name in wanted:
+            named.append(renamed(candidate, [c.name for c in named]))
+    return named

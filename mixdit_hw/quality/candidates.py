@@ -57,7 +57,7 @@ class Candidate:
 
     def cycles(self, config: DiTConfig, params: Params) -> int | None:
         """Cycles of a denoising step of an image with guidance on a design; None where it cannot run this."""
-        if self.policy is None or not formats_of(self.policy) <= set(params.formats):
+        if self.policy is None or not formats_of(self.policy, config) <= set(params.formats):
             return None
         return policy_cycles(config, self.policy, params)
 
@@ -82,14 +82,9 @@ def _plain(value: Any) -> Any:
     return {key: list(indices) for key, indices in value.items()} if isinstance(value, Mapping) else value
 
 
-def formats_of(policy: PrecisionPolicy) -> set[str]:
-    """Formats that a design must have to run a policy."""
-    formats = {policy.inlier_format, policy.weight_format}
-    if any(policy.outliers.values()):
-        formats |= {"mx9", policy.outlier_weight_format}
-    if any(policy.heads.values()):
-        formats |= {"mx9", policy.head_v_format}
-    return formats
+def formats_of(policy: PrecisionPolicy, config: DiTConfig) -> set[str]:
+    """Formats that a design must have to run a policy; what is exempt in the blocks counts as MX9."""
+    return {fmt for gemm in policy_gemms(config, policy) for s in gemm.segments for fmt in (s.a, s.w)}
 
 
 def uniform(fmt: str) -> PrecisionPolicy:
@@ -114,6 +109,11 @@ def fixed_candidates() -> list[Candidate]:
 _ABOUT = {"int8": "INT8, a scale for each token and each output channel"}
 
 
+def calibrated_names(fractions: Sequence[str], targets: Sequence[float]) -> list[str]:
+    """Names of what `calibrated_candidates` makes."""
+    return [*(f"mix-{amount.removesuffix('%')}pc" for amount in fractions), *(f"mix-{t:g}db" for t in targets)]
+
+
 def calibrated_candidates(
     model: DiT,
     schedule: Schedule,
@@ -136,6 +136,8 @@ def calibrated_candidates(
     advance
         Is told how many steps and targets are done, and how many there are.
     """
+    if not fractions and not targets:
+        return []
     peaks = Peaks()
     samples = Samples(gemm=peaks)
     labels = range(min(10, model.config.classes))
@@ -143,17 +145,19 @@ def calibrated_candidates(
     advance = advance or (lambda done, total: None)
     for done, _ in enumerate(denoise(model, schedule, labels, seed=CALIBRATION_SEED, gemm=samples, **options), 1):
         advance(done, total)
-    found = []
+    policies = []
     for amount in fractions:
         policy = calibrate(peaks, amount, amount, outlier_weight_format="mx9")
-        name = f"mix-{amount.removesuffix('%')}pc"
-        found.append(Candidate(name=name, about=f"MX6, {amount} of channels and heads in MX9", policy=policy))
+        policies.append((policy, f"MX6, {amount} of channels and heads in MX9"))
     for number, target in enumerate(targets, 1):
         policy = meet_target(samples, target, outlier_weight_format="mx9")
-        about = f"MX6, as many channels and heads in MX9 as give every product {target:g} dB"
-        found.append(Candidate(name=f"mix-{target:g}db", about=about, policy=policy))
+        about = f"MX6, as many channels and heads in MX9 as give every product {target:g} dB, where that can be reached"
+        policies.append((policy, about))
         advance(options["steps"] + number, total)
-    return found
+    names = calibrated_names(fractions, targets)
+    return [
+        Candidate(name=name, about=about, policy=policy) for name, (policy, about) in zip(names, policies, strict=True)
+    ]
 
 
 def outlier_share(policy: PrecisionPolicy, config: DiTConfig) -> float:
@@ -163,7 +167,7 @@ def outlier_share(policy: PrecisionPolicy, config: DiTConfig) -> float:
 
 
 def _mean_bits(config: DiTConfig, policy: PrecisionPolicy) -> float:
-    total = bits = 0
+    total, bits = 0, 0.0
     for gemm in policy_gemms(config, policy):
         for channels, segment in zip(gemm.channels, gemm.segments, strict=True):
             macs = gemm.m * gemm.n * channels * gemm.instances

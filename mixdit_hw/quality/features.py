@@ -68,10 +68,6 @@ class Classifier:
         if [s[1] for s in shapes] != [pixels, *(s[0] for s in shapes[:-1])] or len(self.labels) != len(self.images):
             raise InputError(f"{path}: layers must fit each other and the images, not be of shapes {shapes}")
 
-    def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether it can judge images (C, S, S) of that shape."""
-        return shape == self.images.shape[1:]
-
     def __call__(self, images: np.ndarray, /) -> np.ndarray:
         """Features of images, which are clipped to [-1, 1] as a picture would be."""
         x = np.clip(images, -1, 1).reshape(len(images), -1).astype(np.float32)
@@ -132,4 +128,4 @@ def frechet(x: Moments, y: Moments) -> float:
     common = np.linalg.eigvalsh(root @ y.covariance @ root)
     shift = x.mean - y.mean
     trace = np.trace(x.covariance) + np.trace(y.covariance) - 2 * np.sqrt(np.maximum(common, 0)).sum()
-    return float(shift @ shift + trace)
+    return max(0.0, float(shift @ shift + trace))  # which rounding can make negative

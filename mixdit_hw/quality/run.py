@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +12,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from golden.dit import DiT, Gemm, matmul
 from golden.policy import EXEMPT
 
 from ..checkpoint import load_dit
-from ..errors import InputError, ToolError
+from ..errors import InputError, MixditError, ToolError
 from ..files import open_input, read_npz, write_npz
 from .candidates import BASE, Candidate, product_of
 
@@ -31,6 +33,7 @@ LAYER_SEEDS = 5
 LAYER_IMAGES = 2
 _FORMAT = "mixdit-quality/1"
 _LAYER_SEED, _REFERENCE_SEED = 1 << 21, 1 << 22
+_STREAMED = 1 << 28  # bytes of a checkpoint from which on weights are not kept
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -44,7 +47,7 @@ class Sampling:
         A DiT that `load_dit` reads.
     samples
         Images of each candidate; whole pieces are made.
-    steps, guidance, eta
+    steps, guidance, eta, clip, guided_channels
         As for `golden.diffusion.denoise`.
     seed
         Piece j draws its noise with ``seed`` + j; labels go round.
@@ -55,12 +58,19 @@ class Sampling:
     steps: int = 16
     guidance: float = 2.0
     eta: float = 0.0
+    clip: float | None = 1.0
+    guided_channels: int | None = None
     seed: int = 0
 
     @property
-    def options(self) -> dict[str, float]:
-        """Options of the sampler."""
-        return {"steps": self.steps, "guidance": self.guidance, "eta": self.eta}
+    def options(self) -> dict[str, Any]:
+        """Options of the sampler, without those that are its defaults."""
+        options: dict[str, Any] = {"steps": self.steps, "guidance": self.guidance, "eta": self.eta}
+        if self.clip != 1:
+            options["clip"] = self.clip
+        if self.guided_channels is not None:
+            options["guided_channels"] = self.guided_channels
+        return options
 
     @property
     def pieces(self) -> int:
@@ -91,7 +101,7 @@ class Task:
     spec: str
     seed: int
     count: int  # of images
-    options: dict[str, float]
+    options: dict[str, Any]
 
 
 class LayerNoise:
@@ -127,7 +137,7 @@ class Store:
         self._sampling = sampling
 
     def tasks(self, candidates: Sequence[Candidate], *, reference: bool) -> Iterator[Task]:
-        """All files, done or not: piece after piece, so that what there is can be compared; then the layers."""
+        """All files, done or not: piece after piece of all candidates, then the layers."""
         sampling = self._sampling
         for piece in range(sampling.pieces):
             for candidate in candidates:
@@ -154,14 +164,19 @@ class Store:
         parts = [read_npz(task.path, {"images": "float32"})["images"] for task in tasks]
         return np.concatenate(parts)[: sampling.samples]
 
+    def strip(self, candidate: Candidate) -> np.ndarray:
+        """A few images of a candidate; as `images`."""
+        task = self._task(candidate, "images", self._sampling.seed)
+        return read_npz(task.path, {"images": "float32"})["images"][:STRIP]
+
     def layers(self, candidate: Candidate) -> dict[str, list[float]]:
         """Signal to quantisation noise of each product, dB, for each of the layers' seeds."""
         found: dict[str, list[float]] = {}
         for seed in range(LAYER_SEEDS):
             task = self._task(candidate, "layers", self._sampling.seed + _LAYER_SEED + seed)
             arrays = read_npz(task.path, {"names": "str", "sums": "float64"})
-            for name, (signal, noise) in zip(arrays["names"].tolist(), arrays["sums"], strict=True):
-                found.setdefault(name, []).append(float(10 * np.log10(signal / noise)) if noise else float("inf"))
+            for name, sums in zip(arrays["names"].tolist(), arrays["sums"], strict=True):
+                found.setdefault(name, []).append(_decibels(*sums))
         return found
 
     def _task(self, candidate: Candidate, kind: str, seed: int) -> Task:
@@ -177,6 +192,11 @@ class Store:
         )
 
 
+def _decibels(signal: float, noise: float) -> float:
+    """Infinite without noise, and where there is nothing but noise."""
+    return float(10 * np.log10(signal / noise)) if noise and signal else float("inf")
+
+
 def run_tasks(
     tasks: Sequence[Task], checkpoint: Path, *, workers: int, advance: Callable[[int, int], None] | None = None
 ) -> int:
@@ -185,7 +205,7 @@ def run_tasks(
     Parameters
     ----------
     tasks
-        What there is to do; done is what has its file.
+        What there is to do; done is what has its file, if that is whole.
     checkpoint
         Of the DiT.
     workers
@@ -200,18 +220,18 @@ def run_tasks(
     OutputError
         A file cannot be written.
     """
-    left = [task for task in tasks if not task.path.exists()]
+    left = [task for task in tasks if not _is_done(task)]
     done = len(tasks) - len(left)
     advance = advance or (lambda done, total: None)
     advance(done, len(tasks))
     if workers == 1:
-        model, schedule = load_dit(checkpoint)
+        model, schedule = load(checkpoint)
         for number, task in enumerate(left, done + 1):
             _do(task, model, schedule)
             advance(number, len(tasks))
         return len(left)
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # of the processes to come
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(checkpoint,))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(checkpoint, os.getpid()))
     try:
         waiting = {pool.submit(_do_here, task) for task in left}
         while waiting:
@@ -222,17 +242,30 @@ def run_tasks(
             advance(done, len(tasks))
     except BrokenProcessPool:
         raise ToolError("a process that samples was killed; the same command goes on where it was") from None
+    except BaseException:  # an interrupt too: what is at work is lost, what is done is kept
+        for process in active_children():
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
     return len(left)
 
 
-_MODEL: list[tuple[DiT, Schedule]] = []  # of a process of the pool
+def load(checkpoint: Path) -> tuple[DiT, Schedule]:
+    """A DiT with its schedule, weights in memory or, of a large file, read when they are used."""
+    return load_dit(checkpoint, streaming=checkpoint.stat().st_size > _STREAMED)
 
 
-def _start(checkpoint: Path) -> None:
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    _MODEL.append(load_dit(checkpoint))
+_MODEL: list[tuple[DiT, Schedule] | MixditError] = []  # of a process of the pool
+
+
+def _start(checkpoint: Path, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    try:
+        _MODEL.append(load(checkpoint))
+    except MixditError as e:
+        _MODEL.append(e)
 
 
 def _end_with(parent: int) -> None:
@@ -243,7 +276,22 @@ def _end_with(parent: int) -> None:
 
 
 def _do_here(task: Task) -> None:
+    if isinstance(_MODEL[0], MixditError):
+        raise _MODEL[0]
     _do(task, *_MODEL[0])
+
+
+def _is_done(task: Task) -> bool:
+    """Whether its file is there, whole and of the right kind."""
+    if not task.path.exists():
+        return False
+    try:
+        if task.kind == "images":
+            return len(read_npz(task.path, {"images": "float32"})["images"]) == task.count
+        read_npz(task.path, {"names": "str", "sums": "float64"})
+    except InputError:
+        return False
+    return True
 
 
 def _do(task: Task, model: DiT, schedule: Schedule) -> None:
@@ -267,9 +315,3 @@ def sampled_labels(samples: int, classes: int) -> np.ndarray:
     """Labels of all images of a candidate, int64 (samples,)."""
     pieces = -(-samples // PIECE)
     return np.array(piece_labels(PIECE, classes) * pieces)[:samples]
-
-
-def check_folder(folder: Path) -> None:
-    """Raise InputError where something else than a folder stands in its place."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: must be a folder")

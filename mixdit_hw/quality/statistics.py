@@ -15,7 +15,7 @@ from .features import Moments, frechet, moments
 CONFIDENCE = 0.95
 POWER = 0.8  # with which the smallest difference that could have been detected would have been
 RESAMPLES = 1000
-SWAPS = 2000
+SWAPS = 2000  # at least, and enough for the level of each of many comparisons
 _RESAMPLE_SEED, _SWAP_SEED = 1, 2
 # Student's t, two-sided 95 %, by degrees of freedom: of means over few seeds.
 STUDENT = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
@@ -65,14 +65,17 @@ class Separation:
         Fréchet distance between the two sets.
     p
         Probability of one this large, were each pair's two images exchangeable.
-    critical
-        Distance from which on the test would have told them apart, at the level of all comparisons together: the
-        smallest difference that could have been detected.
+    threshold
+        A measured distance above it is significant among all comparisons, whatever the others are (Bonferroni);
+        infinite where there are too few swaps.
+    detectable
+        A true distance whose measurement, with the bootstrap's error, is above the threshold 4 times out of 5.
     """
 
     distance: Estimate
     p: float
-    critical: float
+    threshold: float
+    detectable: float
 
 
 def draw_resamples(count: int, *, times: int | None = None) -> np.ndarray:
@@ -83,9 +86,9 @@ def draw_resamples(count: int, *, times: int | None = None) -> np.ndarray:
     return np.stack(draws).astype(np.float64)
 
 
-def draw_swaps(count: int, *, times: int | None = None) -> np.ndarray:
+def draw_swaps(count: int, *, comparisons: int = 1) -> np.ndarray:
     """Which of ``count`` pairs are exchanged, boolean (times, count)."""
-    times = SWAPS if times is None else times
+    times = max(SWAPS, 40 * comparisons)
     return np.random.default_rng([_SWAP_SEED, count]).random((times, count)) < 0.5
 
 
@@ -94,19 +97,22 @@ def separate(
 ) -> Separation:
     """Paired permutation test of two sets of features (B, D), with their Fréchet distance as the statistic.
 
-    Were the policy's images as good as float32's, nothing would change if the two images of some seeds were exchanged:
-    the distances between the sets with pairs exchanged at random are what chance gives.
+    The null hypothesis is that the two images of a seed are exchangeable: then the distance between the sets is one
+    like those between sets with pairs exchanged at random, whatever the images' distribution.
     """
     found = frechet(moments(policy), moments(base))
     chance = np.empty(len(swaps))
     for i, swap in enumerate(swaps[:, :, np.newaxis]):
         chance[i] = frechet(moments(np.where(swap, base, policy)), moments(np.where(swap, policy, base)))
-    resampled = [frechet(moments(policy, counts), moments(base, counts)) for counts in draws]
-    level = (1 - CONFIDENCE) / comparisons
+    resampled = np.array([frechet(moments(policy, counts), moments(base, counts)) for counts in draws])
+    # Above the threshold so few of chance's distances remain that p is below the level.
+    above = math.ceil((1 - CONFIDENCE) / comparisons * (1 + len(chance))) - 2
+    threshold = float(np.sort(chance)[-1 - above]) if above >= 0 else math.inf
     return Separation(
-        distance=_with_margin(found, np.array(resampled)),
+        distance=_with_margin(found, resampled),
         p=(1 + int((chance >= found).sum())) / (1 + len(chance)),
-        critical=float(np.quantile(chance, 1 - level, method="higher")),
+        threshold=threshold,
+        detectable=threshold + NormalDist().inv_cdf(POWER) * float(np.std(resampled, ddof=1)),
     )
 
 
@@ -122,7 +128,7 @@ def compare_distances(
     """Difference of two distances whose resamples draw the same images.
 
     The bootstrap's standard error and a normal distribution: resampling raises both distances alike, so that their
-    difference is hardly biased by it.
+    difference is much less biased by it than they are.
     """
     value, error = policy[0] - base[0], float(np.std(policy[1] - base[1], ddof=1))
     p = 1.0 if value == 0 else 2 * NormalDist().cdf(-abs(value) / error) if error else 0.0
@@ -134,13 +140,13 @@ def compare_rates(policy: np.ndarray, base: np.ndarray, *, comparisons: int) -> 
     change = policy.astype(np.float64) - base
     worse, better = int((change < 0).sum()), int((change > 0).sum())
     error = float(np.std(change, ddof=1) / math.sqrt(len(change)))
-    # Were there no difference, no image would differ, or each as likely either way; one that differed at least could.
-    least = error or math.sqrt(1 / len(change) ** 2)
+    # So many images must differ, all one way, before the test can find anything.
+    fewest = math.ceil(1 - math.log2((1 - CONFIDENCE) / comparisons))
     return Difference(
         value=float(change.mean()),
         error=error,
         p=sign_test(worse, better),
-        detectable=_detectable(least, comparisons),
+        detectable=max(_detectable(error, comparisons), fewest / len(change)),
     )
 
 
@@ -152,7 +158,7 @@ def sign_test(worse: int, better: int) -> float:
 
 
 def rate(right: np.ndarray) -> Estimate:
-    """Share of right images with its interval after Wilson (1927), made symmetric about the share."""
+    """Share of right images with the wider side of its interval after Wilson (1927) as margin."""
     n, share, z = len(right), float(right.mean()), _quantile(1 - CONFIDENCE)
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -172,12 +178,16 @@ def pooled_sqnr(base: np.ndarray, images: np.ndarray, draws: np.ndarray) -> Esti
     if not noise.any():
         return Estimate(value=math.inf, margin=0.0)
     value = 10 * math.log10(signal.sum() / noise.sum())
-    return _with_margin(value, 10 * np.log10((draws @ signal) / (draws @ noise)))
+    noises = draws @ noise
+    drawn = noises > 0  # some may have drawn only images without noise
+    return _with_margin(value, 10 * np.log10((draws @ signal)[drawn] / noises[drawn]))
 
 
 def mean_over_seeds(values: Sequence[float]) -> Estimate:
-    """Mean of figures of a few seeds, with Student's interval."""
+    """Mean of figures of a few seeds, with Student's interval; infinite where one of them is."""
     count = len(values)
+    if not np.isfinite(values).all():
+        return Estimate(value=math.inf, margin=0.0)
     error = float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else math.inf
     return Estimate(value=float(np.mean(values)), margin=STUDENT.get(count - 1, 1.96) * error)
 

@@ -60,24 +60,24 @@ def summarise(
         A piece is missing or damaged.
     """
     ordered = sorted(candidates, key=lambda c: c.name != BASE)
-    images = {c.name: store.images(c) for c in ordered}
     labels = sampled_labels(sampling.samples, config.classes)
     if classifier is not None:
         features: Features = classifier
         reference, about = classifier.images, f"all {len(classifier.images)} real digits"
     else:
         reference, about = store.images(ordered[0], reference=True), "float32 samples from other noise"
+        _check_finite(reference, BASE)
         features = Components(reference)
     real = moments(features(reference))
-    draws, swaps = statistics.draw_resamples(sampling.samples), statistics.draw_swaps(sampling.samples)
     comparisons = len(ordered) - 1
+    draws = statistics.draw_resamples(sampling.samples)
+    swaps = statistics.draw_swaps(sampling.samples, comparisons=comparisons)
 
     found: list[dict[str, Any]] = []
     base: dict[str, Any] = {}
     for number, candidate in enumerate(ordered):
-        own = images[candidate.name]
-        if not np.isfinite(own).all():
-            raise CheckError(f"images of {candidate.name} are not all finite")
+        own = store.images(candidate)
+        _check_finite(own, candidate.name)
         vectors = features(own)
         right = None if classifier is None else classifier.classify(own) == labels
         distances = statistics.distances(real, vectors, draws)
@@ -112,6 +112,11 @@ def summarise(
     }
 
 
+def _check_finite(images: np.ndarray, name: str) -> None:
+    if not np.isfinite(images).all():
+        raise CheckError(f"images of {name} are not all finite")
+
+
 def _against(
     base: Mapping[str, Any],
     images: np.ndarray,
@@ -130,7 +135,12 @@ def _against(
         accuracy = statistics.compare_rates(right, base["right"], comparisons=comparisons)
     return {
         "sqnr": _decibels(statistics.pooled_sqnr(base["images"], images, draws)),
-        "from_float32": {**asdict(apart.distance), "p": apart.p, "critical": apart.critical},
+        "from_float32": {
+            **asdict(apart.distance),
+            "p": apart.p,
+            "threshold": apart.threshold,
+            "detectable": apart.detectable,
+        },
         "distance_change": _difference(change),
         "accuracy_change": None if accuracy is None else _difference(accuracy),
     }
@@ -152,8 +162,7 @@ def _judge(found: Sequence[dict[str, Any]]) -> None:
     apart = {e["name"]: p < 1 - statistics.CONFIDENCE for e, p in zip(others, adjusted, strict=True)}
     for entry, p in zip(others, adjusted, strict=True):
         entry["from_float32"]["p_adjusted"] = p
-        sees = apart.get(CONTROL, False)
-        entry["verdict"] = TOLD if apart[entry["name"]] else NOT_TOLD if sees else UNDECIDED
+        entry["verdict"] = UNDECIDED if not apart[CONTROL] else TOLD if apart[entry["name"]] else NOT_TOLD
 
 
 def _best(found: Sequence[dict[str, Any]]) -> str | None:

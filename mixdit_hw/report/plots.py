@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+_LEAST = 1e-9  # of a logarithmic scale
 COLOURS = {"mx6": "#4477aa", "mixed": "#228833", "mx9": "#ccbb44", "float32": "#555555"}
 PART_COLOURS = {
     "passes": "#228833",
@@ -129,11 +130,12 @@ def cost_figure(points: Sequence[Mapping[str, Any]], *, xlabel: str, ylabel: str
     for axis, group in ((left, placed), (right, apart)):
         for i, p in enumerate(group):
             x = p["x"] if axis is left else 0
-            low = min(p["margin"], 0.9 * p["y"])  # a logarithm has no zero
-            axis.errorbar(x, p["y"], yerr=[[low], [p["margin"]]], fmt="o", ms=4, lw=1, capsize=2, color=p["colour"])
+            y = max(p["y"], _LEAST)  # a logarithm has no zero
+            low = min(p["margin"], 0.9 * y)
+            axis.errorbar(x, y, yerr=[[low], [p["margin"]]], fmt="o", ms=4, lw=1, capsize=2, color=p["colour"])
             above = i % 2 == 0
             place = (6, 5 if above else -10) if axis is left else (6, -3)
-            axis.annotate(p["name"], (x, p["y"]), xytext=place, textcoords="offset points", fontsize=8)
+            axis.annotate(p["name"], (x, y), xytext=place, textcoords="offset points", fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     left.set_yscale("log")
     left.set_xlabel(xlabel)

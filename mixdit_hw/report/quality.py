@@ -13,12 +13,12 @@ _HEADINGS = (
     "images, dB",
     "worst layer, dB",
     "from float32",
-    "told from",
+    "detectable",
     "p",
     "verdict",
-    "from real",
+    "from reference",
     "change",
-    "detectable",
+    "detectable change",
     "right",
 )
 
@@ -51,7 +51,7 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
         _interval(entry["sqnr"], 1),
         f"{worst:.1f} ({name})" if name else "",
         f"{apart['value']:.4f} ± {apart['margin']:.4f}",
-        f"{apart['critical']:.4f}",
+        f"{apart['detectable']:.4f}",
         f"{apart['p_adjusted']:.3f}",
         entry["verdict"],
         f"{own['value']:.3f}",
@@ -84,35 +84,38 @@ def conclusion(content: Mapping[str, Any]) -> str:
         return f"Undecided: {name}, which should be told from float32, could not be; more samples are needed."
     told = [name for name, entry in entries.items() if entry.get("verdict") == "told apart"]
     kept = [name for name, entry in entries.items() if entry.get("verdict") == "not told apart"]
-    text = f"Told from float32: {', '.join(told)}. "
-    text += f"Not told from it: {', '.join(kept)}. " if kept else "None is like float32. "
+    text = f"With {content['sampling']['samples']} images each, told from float32: {', '.join(told)}. "
+    if not kept:
+        return text + "So all of them can be told from it."
+    text += f"Not told from it: {', '.join(kept)}. "
     if content["best"] is None:
-        return text + "Of what this hardware runs, nothing is like float32."
+        return text + "This hardware runs none of the latter."
     best = entries[content["best"]]
-    return text + f"The cheapest of these on this hardware is {content['best']}, {best['cycles']:,} cycles a step."
+    return text + f"Of the latter the cheapest on this hardware is {content['best']}, {best['cycles']:,} cycles a step."
 
 
 def notes(content: Mapping[str, Any]) -> Sequence[str]:
     """What the columns mean."""
     sampling, design = content["sampling"], content["design"]["name"]
     made = ", ".join((f"{sampling['steps']} steps", f"guidance {sampling['guidance']:g}", f"eta {sampling['eta']:g}"))
+    guided = " with guidance" if sampling["guidance"] != 1 else ""
     columns = {
-        "cycles a step": "attention and MLP in a denoising step of one image with guidance, on the design "
-        f"{design}; none for formats that it does not have",
+        "cycles a step": f"attention and MLP in a denoising step of one image{guided}, on the design {design}; "
+        "none for formats that it does not have",
         "bits": "of an operand's element, mean over all multiplications",
         "images": "signal to noise against float32's images",
         "worst layer": "signal to noise of the worst of all products, on the same operands",
         "from float32": "Fréchet distance between a precision's images and float32's",
-        "told from": "the distance from which on the two are told apart",
+        "detectable": "a true distance that would have been told apart about 4 times out of 5",
         "p": "of the paired test, after Holm over all precisions",
-        "from real": "Fréchet distance to the real images",
+        "from reference": f"Fréchet distance to {content['reference']}",
         "change": "of that, against float32's",
-        "detectable": "the smallest true change that would have been found 4 times out of 5",
+        "detectable change": "the smallest true one that would have been found 4 times out of 5",
         "right": "images that the classifier takes for their label",
     }
     return (
         f"{sampling['samples']} images of each precision ({made}), the same noise and labels for all.",
-        f"Features: {content['features']}. Real: {content['reference']}. Intervals are of 95 %.",
+        f"Features: {content['features']}. Intervals are of 95 %.",
         *(f"{name}: {meaning}." for name, meaning in columns.items()),
     )
 

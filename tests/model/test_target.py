@@ -36,8 +36,23 @@ def test_samples_keep_rows_and_the_first_image():
     stack = np.stack([a, a + 1])
     samples(HEAD, stack, np.ones((2, 5, 3), np.float32))
     ((q, k),) = samples.heads[HEAD]
-    assert np.array_equal(q, a)
+    assert q[:, 0].tolist() == [0, 10, 20, 25, 35, 45]
     assert k.shape == (5, 3)
+
+
+def test_samples_are_bounded():
+    """Of many calls every second, fourth and so on is kept, and nothing of what is exempt."""
+    samples = Samples(rows=1, calls=4, exempt=("final_layer.*",))
+    w = np.ones((1, 1), np.float32)
+    rows: list[np.ndarray] = []
+    for i in range(40):
+        a = np.full((1, 1), i, np.float32)
+        samples(LAYER, a, w)
+        samples("final_layer.linear", a, w)
+        rows, _ = samples.layers[LAYER]
+        assert len(rows) <= 4
+    assert [int(r[0, 0]) for r in rows] == [0, 16, 32]
+    assert list(samples.layers) == [LAYER]
 
 
 def test_fewest_channels():
@@ -99,5 +114,7 @@ def test_bad_numbers():
         meet_target(layer_samples(), 30.0, multiple=0)
     with raises_exactly(ValueError, "rows must be at least 1, not 0"):
         Samples(rows=0)
+    with raises_exactly(ValueError, "calls must be even and at least 2, not 3"):
+        Samples(calls=3)
     with raises_exactly(TypeError, "rows must be an integer, not 1.5"):
         Samples(rows=1.5)  # pyright: ignore[reportArgumentType]

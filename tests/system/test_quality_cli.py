@@ -15,13 +15,13 @@ from mixdit_hw import cli
 from mixdit_hw.quality import run as pieces
 from mixdit_hw.quality import statistics
 
-QUICK = ("--steps", "2", "--samples", "20", "--targets", "", "--fractions", "", "--only", "mx6")
-TOO_FEW = "mixdit quality: mx4 could not be told from float32: too few samples for any verdict\n"
+QUICK = ("--steps", "2", "--samples", "40", "--targets", "", "--fractions", "", "--only", "mx6")
+TOO_FEW = "mixdit quality: mx4 could not be told from float32, so that there is no verdict\n"
 
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "PIECE", 20)
+    monkeypatch.setattr(pieces, "PIECE", 40)
     monkeypatch.setattr(pieces, "LAYER_SEEDS", 2)
     monkeypatch.setattr(statistics, "SWAPS", 199)
     monkeypatch.setattr(statistics, "RESAMPLES", 50)
@@ -82,6 +82,7 @@ def test_other_checkpoint(capsys, tmp_path):
     assert "principal components" in result["features"]
     assert result["reference"] == "float32 samples from other noise"
     assert all(c["accuracy"] is None for c in result["candidates"])
+    assert result["sampling"]["clip"] is None
     assert "images that the classifier" in text
 
 
@@ -120,6 +121,9 @@ def test_goes_on_after_a_kill(tmp_path):
         ),
         (("--checkpoint", "no.safetensors"), "no.safetensors: cannot be read"),
         (("--policy", "no.json", "--steps", "2"), "no.json: cannot be read"),
+        (("--policy", "a,b.json", "--steps", "2"), "--policy must have a"),
+        (("--guidance", "nan"), "--guidance must be a finite number, not nan"),
+        (("--guided-channels", "2"), "--guided-channels must be at most the 1 of the model, not 2"),
     ],
     ids=str,
 )
@@ -142,6 +146,6 @@ def test_output_that_cannot_be_written(capsys, tmp_path):
     path = tmp_path / "file"
     path.write_text("")
     status, _, err = run(capsys, *QUICK, "-o", str(path))
-    assert status in (2, 3)
+    assert status == 3
     assert "file" in err
     assert Path(path).read_text() == ""

@@ -15,6 +15,7 @@ from mixdit_hw.quality.candidates import (
     EXTRA,
     Candidate,
     calibrated_candidates,
+    calibrated_names,
     fixed_candidates,
     formats_of,
     outlier_share,
@@ -65,6 +66,8 @@ def test_calibrated():
         advance=lambda done, total: told.append((done, total)),
     )
     assert [c.name for c in candidates] == ["mix-5pc", "mix-50pc", "mix-30db"]
+    assert calibrated_names(["5%", "50%"], [30.0]) == [c.name for c in candidates]
+    assert calibrated_candidates(model, schedule, fractions=[], targets=[], options=OPTIONS) == []
     assert told == [(1, 3), (2, 3), (3, 3)]
     five, fifty, target = (_policy(candidate) for candidate in candidates)
     for policy in (five, fifty, target):
@@ -82,9 +85,11 @@ def test_calibrated():
 def test_what_a_design_lacks():
     model, _ = load_dit()
     wide = Candidate(name="w", about="", policy=PrecisionPolicy(heads={"blocks.0.attn": (0,)}))
-    assert formats_of(_policy(wide)) == {"mx6", "mx9"}
+    assert formats_of(_policy(wide), model.config) == {"mx6", "mx9"}
     narrow = replace(PRESETS["small"], formats=("mx6",))
     assert wide.cycles(model.config, narrow) is None
+    exempt = Candidate(name="e", about="", policy=PrecisionPolicy(exempt=("blocks.0.*",)))
+    assert exempt.cycles(model.config, narrow) is None  # what is exempt counts as MX9
     assert Candidate(name="n", about="", policy=PrecisionPolicy()).cycles(model.config, narrow) is not None
 
 

@@ -73,11 +73,18 @@ def test_names_hold_what_images_depend_on(tmp_path):
     mx4 = CANDIDATES[1]
     others = [
         name(replace(SAMPLING, **change), mx4)
-        for change in ({"steps": 3}, {"guidance": 1.0}, {"eta": 1.0}, {"seed": 5})
+        for change in (
+            {"steps": 3},
+            {"guidance": 1.0},
+            {"eta": 1.0},
+            {"seed": 5},
+            {"clip": None},
+            {"guided_channels": 1},
+        )
     ]
     others.append(name(SAMPLING, replace(mx4, policy=uniform("mx6"))))
     others.append(name(SAMPLING, replace(mx4, policy=replace(uniform("mx4"), outliers={"blocks.0.mlp.fc1": (1,)}))))
-    assert len({name(SAMPLING, mx4), *others}) == 7
+    assert len({name(SAMPLING, mx4), *others}) == 9
     assert name(SAMPLING, replace(mx4, about="other words")) == name(SAMPLING, mx4)
     assert name(replace(SAMPLING, samples=5), mx4) == name(SAMPLING, mx4)
 
@@ -88,6 +95,26 @@ def test_products_of_specs():
     assert isinstance(gemm, MXGemm)
     assert gemm.policy == policy
     assert product_of(CANDIDATES[0].spec()) is matmul
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_damaged_piece_is_made_again(tmp_path):
+    store = run.Store(tmp_path, SAMPLING)
+    tasks = list(store.tasks(CANDIDATES, reference=False))
+    run.run_tasks(tasks, DIGITS, workers=1)
+    before = tasks[0].path.read_bytes()
+    tasks[0].path.write_bytes(before[:-40])
+    np.savez(tasks[-1].path, names=np.array([1.0]))
+    assert run.run_tasks(tasks, DIGITS, workers=1) == 2
+    assert tasks[0].path.read_bytes() == before
+
+
+def test_checkpoint_that_a_process_cannot_read(tmp_path):
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(b"no checkpoint")
+    tasks = list(run.Store(tmp_path, SAMPLING).tasks(CANDIDATES, reference=False))
+    with pytest.raises(InputError, match=r"c\.safetensors"):
+        run.run_tasks(tasks, path, workers=2)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -157,10 +184,3 @@ def test_layer_noise():
     noise("blocks.0.mlp.fc1", a, w)
     noise("final_layer.linear", a, w)
     assert {name: sums.tolist() for name, sums in noise.sums.items()} == {"blocks.0.mlp.fc1": [2 * 8 * 36.0, 16.0]}
-
-
-def test_folder_that_is_a_file(tmp_path):
-    path = tmp_path / "f"
-    path.write_text("")
-    with pytest.raises(InputError, match="f: must be a folder"):
-        run.check_folder(path)

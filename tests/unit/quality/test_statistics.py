@@ -35,11 +35,11 @@ def test_rates_of_pairs():
     base, policy = np.ones(100, bool), np.ones(100, bool)
     same = statistics.compare_rates(policy, base, comparisons=3)
     assert (same.value, same.error, same.p) == (0, 0, 1)
-    assert same.detectable > 0
-    policy[:8] = False
+    assert same.detectable == pytest.approx(7 / 100)  # 7 images all one way: 2 / 2**7 < 0.05 / 3 < 2 / 2**6
+    policy[:12] = False
     worse = statistics.compare_rates(policy, base, comparisons=3)
-    assert worse.value == pytest.approx(-0.08)
-    assert worse.p == pytest.approx(2 / 2**8)
+    assert worse.value == pytest.approx(-0.12)
+    assert worse.p == pytest.approx(2 / 2**12)
     assert worse.detectable == pytest.approx((2.394 + 0.8416) * worse.error, rel=1e-3)
 
 
@@ -47,6 +47,7 @@ def test_mean_over_seeds():
     found = statistics.mean_over_seeds([1.0, 2.0, 3.0, 4.0, 5.0])
     assert found.value == 3
     assert found.margin == pytest.approx(2.776 * math.sqrt(2.5 / 5), rel=1e-3)
+    assert statistics.mean_over_seeds([1.0, math.inf]) == statistics.Estimate(value=math.inf, margin=0.0)
 
 
 def test_pooled_sqnr():
@@ -60,7 +61,8 @@ def test_pooled_sqnr():
 
 
 def test_draws():
-    draws, swaps = statistics.draw_resamples(30, times=50), statistics.draw_swaps(30, times=400)
+    draws, swaps = statistics.draw_resamples(30, times=50), statistics.draw_swaps(30)
+    assert (len(swaps), len(statistics.draw_swaps(30, comparisons=100))) == (2000, 4000)
     assert draws.shape == (50, 30)
     assert (draws.sum(axis=1) == 30).all()
     assert np.array_equal(draws, statistics.draw_resamples(30, times=50))
@@ -80,16 +82,34 @@ def test_separation(shift, spread, told):
     if not told:  # noise that is exchangeable: both are disturbed alike
         middle = base
         base, policy = (middle + 0.2 * rng.standard_normal(middle.shape) for _ in range(2))
-    swaps, draws = statistics.draw_swaps(80, times=400), statistics.draw_resamples(80, times=50)
+    swaps, draws = statistics.draw_swaps(80)[:400], statistics.draw_resamples(80, times=50)
     found = statistics.separate(policy, base, swaps, draws, comparisons=5)
     assert (found.p < 0.01) == told
-    assert (found.distance.value > found.critical) == told
+    assert (found.distance.value > found.threshold) == told
+    assert found.detectable > found.threshold
+
+
+def test_threshold():
+    """A distance above it has a p below the level of each of 17 comparisons; the next lower one of chance has not."""
+    rng = np.random.default_rng(4)
+    base = features(rng)
+    policy = base + 0.2 * rng.standard_normal(base.shape)
+    swaps, draws = statistics.draw_swaps(80), statistics.draw_resamples(80, times=2)
+    found = statistics.separate(policy, base, swaps, draws, comparisons=17)
+    chance = [
+        statistics.frechet(moments(np.where(s[:, None], base, policy)), moments(np.where(s[:, None], policy, base)))
+        for s in swaps
+    ]
+    above = sum(c > found.threshold for c in chance)
+    assert (1 + above) / 2001 < 0.05 / 17 <= (2 + above) / 2001
+    few = statistics.separate(policy, base, swaps[:99], draws, comparisons=17)
+    assert few.threshold == math.inf
 
 
 def test_false_alarms_are_as_rare_as_said():
     """Of 200 comparisons where pairs are exchangeable about 5 % have p <= 0.05: 1 to 20 of them, surely."""
     rng = np.random.default_rng(2)
-    swaps, draws = statistics.draw_swaps(40, times=99), statistics.draw_resamples(40, times=2)
+    swaps, draws = statistics.draw_swaps(40)[:99], statistics.draw_resamples(40, times=2)
     wrong = 0
     for _ in range(200):
         middle = features(rng, 40)

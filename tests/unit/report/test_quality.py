@@ -20,7 +20,14 @@ def entry(name: str, verdict: str, cycles: int | None, distance: float) -> dict[
         "distance": {"value": 1.5, "margin": 0.25},
         "accuracy": {"value": 0.995, "margin": 0.004},
         "sqnr": {"value": 25.25, "margin": 0.5},
-        "from_float32": {"value": distance, "margin": 0.01, "p": 0.001, "critical": 0.02, "p_adjusted": 0.004},
+        "from_float32": {
+            "value": distance,
+            "margin": 0.01,
+            "p": 0.001,
+            "threshold": 0.019,
+            "detectable": 0.02,
+            "p_adjusted": 0.004,
+        },
         "distance_change": {"value": -0.125, "margin": 0.0625, "p": 0.1, "detectable": 0.1},
         "accuracy_change": {"value": 0.0, "margin": 0.0, "p": 1.0, "detectable": 0.01},
         "layers": {
@@ -72,31 +79,31 @@ def test_rows_by_cost():
         "images, dB": "25.2 ± 0.5",
         "worst layer, dB": "20.0 (1.attn.qk.0)",
         "from float32": "0.0150 ± 0.0100",
-        "told from": "0.0200",
+        "detectable": "0.0200",
         "p": "0.004",
         "verdict": "not told apart",
-        "from real": "1.500",
+        "from reference": "1.500",
         "change": "-0.125 ± 0.062",
-        "detectable": "0.100",
+        "detectable change": "0.100",
         "right": "99.5 ± 0.4 %",
     }
     exact = result()
     exact["candidates"][4] |= {"sqnr": None, "layers": {"blocks.1.attn.av.0": None}}
     assert rows(exact)[3][3:5] == ["exact", ""]
-    assert body[0][heading.index("from real")] == "1.500 ± 0.250"
+    assert body[0][heading.index("from reference")] == "1.500 ± 0.250"
 
 
 def test_conclusions():
     assert conclusion(result()) == (
-        "Told from float32: mx4. Not told from it: mx9, int8, mix. "
-        "The cheapest of these on this hardware is mix, 1,500 cycles a step."
+        "With 200 images each, told from float32: mx4. Not told from it: mx9, int8, mix. "
+        "Of the latter the cheapest on this hardware is mix, 1,500 cycles a step."
     )
-    assert conclusion(result("not told apart")).startswith("Undecided: mx4, which should be told from float32")
+    assert conclusion(result("undecided")).startswith("Undecided: mx4, which should be told from float32")
     none = result()
     for candidate in none["candidates"][1:]:
         candidate["verdict"] = "told apart"
     none["best"] = None
-    assert "None is like float32." in conclusion(none)
+    assert conclusion(none).endswith("told from float32: mx9, int8, mx4, mix. So all of them can be told from it.")
 
 
 def test_text_and_markdown():
