@@ -50,7 +50,7 @@ def summarise(
     -------
     ``features``, ``reference`` and ``classifier_accuracy``; ``candidates``, a list with all figures of each;
     ``control`` and ``sees``, whether it was told apart; ``best``, the name of the cheapest candidate that our hardware
-    runs and that is not told apart, or None.
+    runs and that is not told apart, or None; the last two again with ``_other_noise``, for images of other seeds.
 
     Raises
     ------
@@ -70,7 +70,8 @@ def summarise(
         features = Components(reference)
     real = moments(features(reference))
     comparisons = len(ordered) - 1
-    draws = statistics.draw_resamples(sampling.samples)
+    half = _half(sampling.samples, config.classes)
+    draws, half_draws = statistics.draw_resamples(sampling.samples), statistics.draw_resamples(half)
     swaps = statistics.draw_swaps(sampling.samples, comparisons=comparisons)
 
     found: list[dict[str, Any]] = []
@@ -94,6 +95,10 @@ def summarise(
             base = {"vectors": vectors, "right": right, "distances": distances, "images": own}
         else:
             entry |= _against(base, own, vectors, right, distances, swaps, draws, comparisons)
+            # Images of the first seeds against float32's of as many others, each pair with the same label.
+            others = base["vectors"][half : 2 * half]
+            apart = statistics.separate(vectors[:half], others, swaps[:, :half], half_draws, comparisons=comparisons)
+            entry["other_noise"] = _separation(apart)
             entry["layers"] = {
                 name: asdict(statistics.mean_over_seeds(v)) for name, v in store.layers(candidate).items()
             }
@@ -106,9 +111,11 @@ def summarise(
         "reference": about,
         "classifier_accuracy": None if classifier is None else classifier.accuracy,
         "control": CONTROL,
-        "sees": any(entry.get("verdict") == TOLD for entry in found if entry["name"] == CONTROL),
+        "sees": _sees(found, "verdict"),
+        "sees_other_noise": _sees(found, "verdict_other_noise"),
         "candidates": found,
-        "best": _best(found),
+        "best": _best(found, "verdict"),
+        "best_other_noise": _best(found, "verdict_other_noise"),
     }
 
 
@@ -135,15 +142,19 @@ def _against(
         accuracy = statistics.compare_rates(right, base["right"], comparisons=comparisons)
     return {
         "sqnr": _decibels(statistics.pooled_sqnr(base["images"], images, draws)),
-        "from_float32": {
-            **asdict(apart.distance),
-            "p": apart.p,
-            "threshold": apart.threshold,
-            "detectable": apart.detectable,
-        },
+        "from_float32": _separation(apart),
         "distance_change": _difference(change),
         "accuracy_change": None if accuracy is None else _difference(accuracy),
     }
+
+
+def _half(samples: int, classes: int) -> int:
+    """Half of the images, in whole rounds of all labels where there are so many."""
+    return samples // 2 // classes * classes or samples // 2
+
+
+def _separation(apart: statistics.Separation) -> dict[str, float]:
+    return {**asdict(apart.distance), "p": apart.p, "threshold": apart.threshold, "detectable": apart.detectable}
 
 
 def _decibels(estimate: statistics.Estimate) -> dict[str, float] | None:
@@ -156,15 +167,20 @@ def _difference(d: statistics.Difference) -> dict[str, float]:
 
 
 def _judge(found: Sequence[dict[str, Any]]) -> None:
-    """Add each candidate's verdict, after Holm over all candidates."""
+    """Add each candidate's verdicts, each kind after Holm over all candidates."""
     others = [entry for entry in found if entry["name"] != BASE]
-    adjusted = statistics.holm([entry["from_float32"]["p"] for entry in others])
-    apart = {e["name"]: p < 1 - statistics.CONFIDENCE for e, p in zip(others, adjusted, strict=True)}
-    for entry, p in zip(others, adjusted, strict=True):
-        entry["from_float32"]["p_adjusted"] = p
-        entry["verdict"] = UNDECIDED if not apart[CONTROL] else TOLD if apart[entry["name"]] else NOT_TOLD
+    for test, verdict in (("from_float32", "verdict"), ("other_noise", "verdict_other_noise")):
+        adjusted = statistics.holm([entry[test]["p"] for entry in others])
+        apart = {e["name"]: p < 1 - statistics.CONFIDENCE for e, p in zip(others, adjusted, strict=True)}
+        for entry, p in zip(others, adjusted, strict=True):
+            entry[test]["p_adjusted"] = p
+            entry[verdict] = UNDECIDED if not apart[CONTROL] else TOLD if apart[entry["name"]] else NOT_TOLD
 
 
-def _best(found: Sequence[dict[str, Any]]) -> str | None:
-    able = [e for e in found if e.get("verdict") == NOT_TOLD and e["cycles"] is not None]
+def _sees(found: Sequence[dict[str, Any]], verdict: str) -> bool:
+    return any(entry.get(verdict) == TOLD for entry in found if entry["name"] == CONTROL)
+
+
+def _best(found: Sequence[dict[str, Any]], verdict: str) -> str | None:
+    able = [e for e in found if e.get(verdict) == NOT_TOLD and e["cycles"] is not None]
     return min(able, key=lambda e: e["cycles"])["name"] if able else None

@@ -16,6 +16,9 @@ _HEADINGS = (
     "detectable",
     "p",
     "verdict",
+    "other noise",
+    "p, other noise",
+    "verdict, other noise",
     "from reference",
     "change",
     "detectable change",
@@ -41,8 +44,8 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
     own = entry["distance"]
     if "verdict" not in entry:  # float32
         real = f"{own['value']:.3f} ± {own['margin']:.3f}"
-        return [entry["name"], cycles, f"{entry['bits']:.1f}", "", "", "", "", "", "", real, "", "", right]
-    apart, change = entry["from_float32"], entry["distance_change"]
+        return [entry["name"], cycles, f"{entry['bits']:.1f}", *[""] * 9, real, "", "", right]
+    apart, other, change = entry["from_float32"], entry["other_noise"], entry["distance_change"]
     name, worst = worst_layer(entry)
     return [
         entry["name"],
@@ -54,6 +57,9 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
         f"{apart['detectable']:.4f}",
         f"{apart['p_adjusted']:.3f}",
         entry["verdict"],
+        f"{other['value']:.3f} ± {other['margin']:.3f}",
+        f"{other['p_adjusted']:.3f}",
+        entry["verdict_other_noise"],
         f"{own['value']:.3f}",
         f"{change['value']:+.3f} ± {change['margin']:.3f}",
         f"{change['detectable']:.3f}",
@@ -77,21 +83,26 @@ def _interval(estimate: Mapping[str, float] | None, digits: int) -> str:
 
 
 def conclusion(content: Mapping[str, Any]) -> str:
-    """One sentence: what the comparison says."""
+    """What the comparison says, in a few sentences."""
+    number = content["sampling"]["samples"]
+    same = _sentences(content, "", f"With {number} images each, from the same noise as float32's")
+    return f"{same} {_sentences(content, '_other_noise', f'With {number // 2} each, from other noise')}"
+
+
+def _sentences(content: Mapping[str, Any], kind: str, introduction: str) -> str:
     entries = {entry["name"]: entry for entry in content["candidates"]}
-    if not content["sees"]:
-        name = content["control"]
-        return f"Undecided: {name}, which should be told from float32, could not be; more samples are needed."
-    told = [name for name, entry in entries.items() if entry.get("verdict") == "told apart"]
-    kept = [name for name, entry in entries.items() if entry.get("verdict") == "not told apart"]
-    text = f"With {content['sampling']['samples']} images each, told from float32: {', '.join(told)}. "
+    if not content["sees" + kind]:
+        return f"{introduction}: undecided, since {content['control']}, which should be told from float32, was not."
+    told = [name for name, entry in entries.items() if entry.get("verdict" + kind) == "told apart"]
+    kept = [name for name, entry in entries.items() if entry.get("verdict" + kind) == "not told apart"]
+    text = f"{introduction}, told from it: {', '.join(told)};"
     if not kept:
-        return text + "So all of them can be told from it."
-    text += f"Not told from it: {', '.join(kept)}. "
-    if content["best"] is None:
-        return text + "This hardware runs none of the latter."
-    best = entries[content["best"]]
-    return text + f"Of the latter the cheapest on this hardware is {content['best']}, {best['cycles']:,} cycles a step."
+        return f"{text} that is all of them."
+    text += f" not told: {', '.join(kept)}."
+    best = content["best" + kind]
+    if best is None:
+        return f"{text} This hardware runs none of the latter."
+    return f"{text} Of the latter the cheapest on this hardware is {best}, {entries[best]['cycles']:,} cycles a step."
 
 
 def notes(content: Mapping[str, Any]) -> Sequence[str]:
@@ -108,6 +119,8 @@ def notes(content: Mapping[str, Any]) -> Sequence[str]:
         "from float32": "Fréchet distance between a precision's images and float32's",
         "detectable": "a true distance that would have been told apart about 4 times out of 5",
         "p": "of the paired test, after Holm over all precisions",
+        "other noise": "the same of half of the images against float32's from other noise, as FID compares; a "
+        f"distance of {_range(content)} would have been told apart about 4 times out of 5",
         "from reference": f"Fréchet distance to {content['reference']}",
         "change": "of that, against float32's",
         "detectable change": "the smallest true one that would have been found 4 times out of 5",
@@ -118,6 +131,12 @@ def notes(content: Mapping[str, Any]) -> Sequence[str]:
         f"Features: {content['features']}. Intervals are of 95 %.",
         *(f"{name}: {meaning}." for name, meaning in columns.items()),
     )
+
+
+def _range(content: Mapping[str, Any]) -> str:
+    """Least and largest distance that could have been detected with other noise."""
+    found = [entry["other_noise"]["detectable"] for entry in content["candidates"] if "verdict" in entry]
+    return f"{min(found):.2f} to {max(found):.2f}"
 
 
 def quality_lines(content: Mapping[str, Any]) -> Iterator[str]:

@@ -33,7 +33,6 @@ def write_quality_page(path: Path, content: Mapping[str, Any], strips: Mapping[s
         "quality.html.j2",
         content=content,
         table=rows(content),
-        verdict_column=rows(content)[0].index("verdict"),
         notes=notes(content),
         conclusion=conclusion(content),
         colours=_COLOURS,

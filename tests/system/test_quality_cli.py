@@ -51,6 +51,7 @@ def test_results(capsys, tmp_path):
     assert by_name["mx4"]["sqnr"]["value"] < by_name["mine"]["sqnr"]["value"]
     written = PrecisionPolicy.from_json((out / "policies" / "mine.json").read_text())
     assert written.outliers == {"blocks.0.mlp.fc1": (1, 2)}
+    assert by_name["mine"]["other_noise"]["value"] > by_name["mine"]["from_float32"]["value"]
     assert (out / "quality.md").read_text().startswith("| precision |")
     assert "<svg" in (out / "report.html").read_text()
 

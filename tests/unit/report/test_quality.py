@@ -1,11 +1,14 @@
 """Text, Markdown and page of ``mixdit quality``, from figures by hand."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import quality_table
 from mixdit_hw.report.quality import conclusion, quality_lines, quality_markdown, rows
 from mixdit_hw.report.quality_page import write_quality_page
 
@@ -36,6 +39,15 @@ def entry(name: str, verdict: str, cycles: int | None, distance: float) -> dict[
             "blocks.1.attn.av.0": None,
         },
         "verdict": verdict,
+        "other_noise": {
+            "value": 0.125,
+            "margin": 0.0625,
+            "p": 0.2,
+            "threshold": 0.5,
+            "detectable": 0.6 + distance,
+            "p_adjusted": 0.75,
+        },
+        "verdict_other_noise": verdict,
     }
 
 
@@ -57,6 +69,8 @@ def result(control: str = "told apart") -> dict[str, Any]:
         "classifier_accuracy": "0.97",
         "control": "mx4",
         "sees": sees,
+        "sees_other_noise": sees,
+        "best_other_noise": "mix" if sees else None,
         "candidates": [
             base | {"bits": 32.0, "outliers": None},
             entry("mx9", "not told apart" if sees else "undecided", 4000, 0.001),
@@ -66,6 +80,17 @@ def result(control: str = "told apart") -> dict[str, Any]:
         ],
         "best": "mix" if sees else None,
     }
+
+
+def test_the_document_has_the_committed_result() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    content = json.loads((docs / "quality.json").read_text())
+    text = (docs / "quality.md").read_text()
+    assert quality_table.replace_table(text, quality_table.table_of(content)) == text
+    assert content["sampling"]["samples"] >= 1000
+    assert content["sees"]
+    with pytest.raises(ValueError, match="no <!-- quality"):
+        quality_table.replace_table("nothing", "")
 
 
 def test_rows_by_cost():
@@ -82,6 +107,9 @@ def test_rows_by_cost():
         "detectable": "0.0200",
         "p": "0.004",
         "verdict": "not told apart",
+        "other noise": "0.125 ± 0.062",
+        "p, other noise": "0.750",
+        "verdict, other noise": "not told apart",
         "from reference": "1.500",
         "change": "-0.125 ± 0.062",
         "detectable change": "0.100",
@@ -95,15 +123,24 @@ def test_rows_by_cost():
 
 def test_conclusions():
     assert conclusion(result()) == (
-        "With 200 images each, told from float32: mx4. Not told from it: mx9, int8, mix. "
+        "With 200 images each, from the same noise as float32's, told from it: mx4; not told: mx9, int8, mix. "
+        "Of the latter the cheapest on this hardware is mix, 1,500 cycles a step. "
+        "With 100 each, from other noise, told from it: mx4; not told: mx9, int8, mix. "
         "Of the latter the cheapest on this hardware is mix, 1,500 cycles a step."
     )
-    assert conclusion(result("undecided")).startswith("Undecided: mx4, which should be told from float32")
+    undecided = conclusion(result("undecided"))
+    assert undecided.count(": undecided, since mx4, which should be told from float32, was not.") == 2
     none = result()
     for candidate in none["candidates"][1:]:
         candidate["verdict"] = "told apart"
     none["best"] = None
-    assert conclusion(none).endswith("told from float32: mx9, int8, mx4, mix. So all of them can be told from it.")
+    assert "told from it: mx9, int8, mx4, mix; that is all of them. With 100" in conclusion(none)
+    none["candidates"][2]["verdict"] = "not told apart"  # int8
+    assert "not told: int8. This hardware runs none of the latter." in conclusion(none)
+
+
+def test_detectable_range():
+    assert any("a distance of 0.60 to 3.60 would have" in line for line in quality_lines(result()))
 
 
 def test_text_and_markdown():
