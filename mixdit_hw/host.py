@@ -279,7 +279,11 @@ class Accelerator:
         return self._read("DONE_COUNT") - self._done & 0xFFFFFFFF
 
     def run(self, job: Job, timeout: float = 60.0) -> dict[str, int]:
-        """Submit a job and wait for all; its counters. Raises what `submit` and `wait` raise."""
+        """Submit a job and wait for all; its counters. Raises what `submit` and `wait` raise.
+
+        A job of more outlier channels than ``capabilities.outliers`` can last for minutes, longer than the default of
+        ``timeout``; its counters are modulo 2^32.
+        """
         self.submit(job, timeout)
         self.wait(timeout)
         return self.counters()

@@ -68,7 +68,7 @@ class Params:
         Tile commands that can wait, 1 to 64.
     outlier_depth
         Blocks of outliers that the outlier split can keep, 1 to 1024, of 16 channels each. Jobs with more than
-        ``most_outliers`` read their operands again for every tile.
+        ``most_outliers`` read W again for every tile, and A for every chunk of ``outlier_chunk`` blocks of every tile.
     axi_width
         Bits of the accelerator's AXI data bus: 64, 128, 256 or 512.
     address_bits

@@ -221,7 +221,12 @@ REGISTERS = register_map(
         "ro",
         "Buffers of the operands, and width of the output.",
         (
-            Field("k_depth", 0, 16, "K blocks of a slot; a job of more reads its operands again for every tile."),
+            Field(
+                "k_depth",
+                0,
+                16,
+                "K blocks of a slot; with more, operands are read again for each tile, A with outliers for each chunk.",
+            ),
             Field("a_slots", 16, 4, "Slots of A: panels of R*T rows that can be on chip."),
             Field("store_lanes", 20, 5, "Results per cycle through scale, bias and store."),
         ),
@@ -231,7 +236,7 @@ REGISTERS = register_map(
         "CAP_OUTLIERS",
         0x014,
         "ro",
-        "Outlier channels of a job that go in one pass; with more, operands are read again for every tile. 0: no MX9.",
+        "Outlier channels of a job that go in one pass; with more, A is read for every chunk of every tile. 0: no MX9.",
         reset=None,
     ),
     *(

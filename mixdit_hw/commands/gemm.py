@@ -232,6 +232,10 @@ def _simulate_system(
     click.echo(f"{'design':<12}{design_name}: {size}, on {engine}")
     found = _buffering(a, w, x.shape[1], params)
     click.echo(f"{'buffers':<12}{_describe_buffers(found, params)}")
+    if found.chunked and found.chunk < params.k_depth:
+        most = params.most_outliers
+        text = f"the design ({design_name}) takes at most {most} outlier channels in one pass"
+        click.echo(f"warning: {text}; with more, A is read {_times(found.a_reads)}", err=True)
     a_format, rounding = a.segments[0].format.name, ROUNDINGS.index(policy.rounding)
     channels = () if HEAD_PRODUCT.fullmatch(name) else policy.outliers.get(name, ())
     with progress.line() as tell:

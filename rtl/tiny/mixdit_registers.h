@@ -50,13 +50,13 @@
 #define MIXDIT_CAP_BUS_RUNTIME_ROUNDING_MASK 0x08000000u
 /* Buffers of the operands, and width of the output. (read-only) */
 #define MIXDIT_REG_CAP_BUFFERS 0x010u
-#define MIXDIT_CAP_BUFFERS_K_DEPTH_SHIFT 0u /* K blocks of a slot; a job of more reads its operands again for every tile. */
+#define MIXDIT_CAP_BUFFERS_K_DEPTH_SHIFT 0u /* K blocks of a slot; with more, operands are read again for each tile, A with outliers for each chunk. */
 #define MIXDIT_CAP_BUFFERS_K_DEPTH_MASK 0x0000FFFFu
 #define MIXDIT_CAP_BUFFERS_A_SLOTS_SHIFT 16u /* Slots of A: panels of R*T rows that can be on chip. */
 #define MIXDIT_CAP_BUFFERS_A_SLOTS_MASK 0x000F0000u
 #define MIXDIT_CAP_BUFFERS_STORE_LANES_SHIFT 20u /* Results per cycle through scale, bias and store. */
 #define MIXDIT_CAP_BUFFERS_STORE_LANES_MASK 0x01F00000u
-/* Outlier channels of a job that go in one pass; with more, operands are read again for every tile. 0: no MX9. (read-only) */
+/* Outlier channels of a job that go in one pass; with more, A is read for every chunk of every tile. 0: no MX9. (read-only) */
 #define MIXDIT_REG_CAP_OUTLIERS 0x014u
 /* Bytes 0 to 3 of the SHA-256 digest of the numerics, the first in the lowest bits. (read-only) */
 #define MIXDIT_REG_DIGEST0 0x020u

@@ -133,6 +133,17 @@ def test_policy_in_the_system(data: Data, engine: str, layer: str) -> None:
     assert_same_bits(np.load("C.npy"), MXGemm(policy)(layer, data.a, data.w))
 
 
+def test_more_outliers_than_go_in_one_pass_are_told(data: Data) -> None:
+    args = ("--engine", "icarus", "--system", "--preset", "tiny", "--set", "outlier_depth=1", "--outliers")
+    assert data.gemm(*args, "31")[::2] == (0, "")
+    status, out, err = data.gemm(*args, "32")
+    assert status == 0, err
+    reads = "A is read 15 times"
+    assert reads in out
+    design = "the design (preset tiny with outlier_depth=1)"
+    assert err == f"warning: {design} takes at most 31 outlier channels in one pass; with more, {reads}\n"
+
+
 def test_layer_without_outliers_is_told(data: Data) -> None:
     write_policy()
     args = ("--engine", "golden", "--policy", "p.json", "--layer")
