@@ -68,7 +68,7 @@ class OutlierSplit(wiring.Component):
     params
         Of which ``rounding`` is used, and ``formats``, which must have mx9.
     depth
-        Full blocks of outliers that can be kept, at least 1: a row may have 16 * depth + 15 outliers.
+        Full blocks of outliers that can be kept, at least 1: without a window a row may have 16 * depth + 15 outliers.
     order
         ``in-place`` or ``gathered``. Gathering takes a second `Compactor`.
     windowed

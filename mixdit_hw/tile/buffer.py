@@ -70,9 +70,10 @@ class OperandBuffer(wiring.Component):
     """Blocks of A or W on chip, and the beats that the core takes from them.
 
     The buffer has a bank for each row (A) or column (W) of the array, and slots that are filled and freed in turn: a
-    slot of A holds a panel of R*T rows, one of W a tile of C columns, each of up to ``k_depth`` K blocks. In a bank,
-    block kb of a panel's row r*T + t lies in bank r at address (slot*k_depth + kb)*T + t, and that of a tile's column c
-    in bank c at slot*k_depth + kb. Formats are not stored; they follow from kb.
+    slot of A holds a panel of R*T rows, one of W a tile of C columns, each of up to ``k_depth`` K blocks, or, in jobs
+    with short chunks, of ``outlier_chunk``, in as much room. Block kb of a panel's row r*T + t lies in bank r at
+    address (slot*k_depth + kb)*T + t, and that of a tile's column c in bank c at slot*k_depth + kb. Formats are not
+    stored; they follow from kb.
 
     A slot of A is free after the tile of its panel with the last columns, one of W after the last panel of the group
     has used it. Where the job is chunked, a tile takes one slot after the other, each once.

@@ -72,7 +72,8 @@ class PlaceLayout(data.StructLayout):
     outliers : 16
         A: bit k: word k is an outlier.
     window_end : 13
-        A: number, of the outliers' blocks, of the first one behind the slot, while a block with outliers is fetched.
+        A: number, of the outliers' blocks, of the first one behind the slot, while a block with outliers is fetched; 0
+        where the slot has none of them.
     """
 
     def __init__(self, params: Params, side: str) -> None:

@@ -153,6 +153,7 @@ class RunWalk(wiring.Component):
                 with m.Elif(slot.last):
                     m.d.sync += words.eq(job.k - (slot.first << BLOCK_SIZE.bit_length() - 1))
                 with m.Else():
+                    # Chunks are not short here: of a job with outliers, A is read whole, and W is not of words.
                     m.d.sync += words.eq(p.k_depth * BLOCK_SIZE)
                 with m.If(walk.o.valid):
                     m.next = "COUNT"

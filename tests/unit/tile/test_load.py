@@ -204,7 +204,6 @@ def test_more_outliers_than_the_split_holds(count: int, first: bool) -> None:
     mask = [sum(1 << c % 16 for c in outliers if c // 16 == b) for b in range(5)]
     segments = ((2, "mx4"), (3, "mx6"), (-(-count // 16), "mx9"))
     job = operand("a", Data.FP32, 7, 75, segments, n=6, outliers=outliers, mask=mask, short_chunks=count > 47)
-    assert max(len(slot.blocks) for slot in job.operand.slots()) == (2 if count > 47 else 4)
     play([job, job], runs="mostly", items="mostly", free=0.3)
 
 
