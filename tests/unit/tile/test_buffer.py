@@ -18,6 +18,7 @@ from tests.unit.tile.test_plan import expected_tiles
 DESIGNS = {
     "2x2": Params(rows=2, columns=2, a_depth=16, c_depth=32, k_depth=4, outlier_depth=1),
     "3x5": Params(rows=3, columns=5, interleave=5, a_depth=32, c_depth=16, k_depth=8, a_slots=3, outlier_depth=3),
+    "deep": Params(rows=2, columns=2, a_depth=16, c_depth=32, k_depth=4, outlier_depth=5),  # short chunks fill a slot
 }
 
 
@@ -52,7 +53,7 @@ class Product:
         self.uses: list[tuple[int, int, int]] = []
         here: dict[int, int] = {}
         for tile in self.tiles:
-            size = params.outlier_depth if short else params.k_depth
+            size = min(params.k_depth, params.outlier_depth) if short else params.k_depth
             pieces = [min(size, total - k) for k in range(0, total, size)]
             k = 0
             for blocks in pieces:

@@ -207,6 +207,16 @@ def test_more_outliers_than_the_split_holds(count: int, first: bool) -> None:
     play([job, job], runs="mostly", items="mostly", free=0.3)
 
 
+@pytest.mark.parametrize("count", [95, 96, 107])
+def test_split_that_holds_more_than_a_slot(count: int) -> None:
+    """Up to 95 outliers go in one pass; with more, chunks are of all 4 blocks of a slot, and never of 5."""
+    segments = ((7, "mx6"), (-(-count // 16), "mx9"))
+    mask = [sum(1 << c % 16 for c in range(count) if c // 16 == b) for b in range(7)]
+    others: dict[str, Any] = {"n": 6, "mask": mask, "short_chunks": count > 95, "params": ODD.replace(outlier_depth=5)}
+    job = operand("a", Data.FP32, 7, 107, segments, outliers=tuple(range(count)), **others)
+    play([job, job], runs="mostly", items="mostly", free=0.3)
+
+
 @pytest.mark.parametrize("side", SIDES)
 def test_start_frees_all_slots(side: str) -> None:
     """A job that uses every slot, of which nobody says that it became free, and the same again."""

@@ -16,6 +16,7 @@ from tests.support.streams import pattern
 SMALL = Params(
     rows=3, columns=5, share_rows=1, share_columns=1, interleave=5, a_depth=32, k_depth=4, a_slots=4, outlier_depth=3
 )  # fmt: skip
+DESIGNS = {"small": SMALL, "deep": SMALL.replace(outlier_depth=5)}  # deep: short chunks fill a slot
 OUTPUTS = ("o.valid", "o.payload")
 
 
@@ -56,11 +57,14 @@ def expected(operand: Operand) -> Iterator[tuple]:
     return ((len(s.lines), s.blocks.start, s.blocks.stop, s.last, s.advance) for s in operand.slots())
 
 
+@pytest.mark.parametrize("name", DESIGNS)
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_jobs(side: str, seed: int) -> None:
+def test_random_jobs(name: str, side: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    operands = [random_operand(rng, SMALL, side) for _ in range(25)]
+    operands = [random_operand(rng, DESIGNS[name], side) for _ in range(25)]
+    endless = iter(lambda: random_operand(rng, DESIGNS[name], side), None)
+    operands += islice((operand for operand in endless if operand.short_chunks), 2)
     assert walk(side, operands, "random", seed)[0] == [list(expected(o)) for o in operands]
 
 
