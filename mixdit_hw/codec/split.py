@@ -61,7 +61,8 @@ class OutlierSplit(wiring.Component):
     and one block a cycle; while a row's appended blocks leave, the input waits, and the output has no gaps.
 
     With a window a row may have any number of outliers. All of its blocks leave, but only the last ``depth`` of the
-    full blocks of outliers before number ``window_end`` hold what they should, and other full ones anything.
+    full blocks of outliers before number ``window_end`` hold what they should, and other full ones anything. The
+    accelerator has it so; the unit ``outlier_split`` that is emitted by itself has no window.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""The units that can be emitted by themselves."""
+"""The units that can be emitted by themselves.
+
+``outlier_split`` is the one that tells its ``overflow``; the accelerator has one with a window in its place.
+"""
 
 from collections.abc import Callable
 from importlib.metadata import version
