@@ -126,6 +126,14 @@ def tagged_scene(rng: np.random.Generator, params: Params, jobs: int, limits: tu
     return scene
 
 
+def add_short_chunks(rng: np.random.Generator, scene: Scene) -> int:
+    """Address of one more job, with one outlier more than goes in one pass."""
+    most = scene.params.most_outliers
+    job = random_job(rng, scene, (9, 5, most + 17), tag=int(rng.integers(1, 1 << 32)), count=most + 1)
+    scene.add(rng, job)
+    return scene.jobs[-1]
+
+
 def illegal_steps(rng: np.random.Generator, scene: Scene) -> list[Step]:
     """A job with each fault that a descriptor can have, as far as the scene's jobs can be changed so."""
     steps: list[Step] = []
@@ -171,11 +179,16 @@ def check_faults(name: str, seed: int) -> None:
     """After each fault its code and tag are told, nothing outside of C was written, and the queue goes on."""
     rng = np.random.default_rng([seed, 2])
     scene = tagged_scene(rng, DESIGNS[name], 3, (20, 20, 100))
+    plain = scene.jobs[int(np.argmin([job.outliers for job in scene.descriptors]))]
+    short = add_short_chunks(rng, scene)
     steps = [*illegal_steps(rng, scene), *bus_steps(rng, scene)]
     for address in scene.jobs:
         steps += [("abort", address, None)] * 3 + [("reset", address, None)]
     steps = [steps[i] for i in rng.permutation(len(steps))]
-    seen = run_steps("verilator", seed, scene, [*(("good", address, None) for address in scene.jobs), *steps])
+    first: list[Step] = [("good", address, None) for address in (*scene.jobs, plain)]
+    for behind in (short, plain):  # aborts of short chunks, with such a job and a plain one behind them
+        steps += [("good", behind, None), ("abort", short, None), ("abort", short, None)]
+    seen = run_steps("verilator", seed, scene, [*first, *steps])
     assert set(seen) >= {fault.name for fault in Fault} | {"reset", "behind"}, seen
 
 
