@@ -41,6 +41,12 @@ class Device:
         """One job; what is exempt in NumPy."""
         if self.policy.is_exempt(name):
             return a @ w
+        if a.ndim == 3:  # a head of all images: a job for each
+            return np.stack([self.product(name, x, y) for x, y in zip(a, w, strict=True)])
+        return self.product(name, a, w)
+
+    def product(self, name: str, a: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """One job."""
         return self.run(name, self.arena.store(a), self.arena.store_weight(self.policy, name, w))
 
     def run(self, name: str, a: Stored, w: Stored) -> np.ndarray:
