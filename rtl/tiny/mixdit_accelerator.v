@@ -25500,7 +25500,8 @@ module mixdit_place_walk_sidea_splits1 (
   output wire         o_fetched,
   // A: bit k: word k is an outlier.
   output wire [15:0]  o_outliers,
-  // A: number, of the outliers' blocks, of the first one behind the slot, while a block with outliers is fetched.
+  // A: number, of the outliers' blocks, of the first one behind the slot, while a block with outliers is fetched;
+  // 0 where the slot has none of them.
   output reg  [12:0]  o_window_end = 13'h0000,
   output reg          o_valid = 1'h0,
   input  wire         o_ready,
