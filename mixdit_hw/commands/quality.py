@@ -94,7 +94,14 @@ class _List(click.ParamType):
     show_default=True,
     help="Least SQNR of every product, a policy with the fewest outliers for each; '' for none.",
 )
-@click.option("--policy", "policies", type=options.INPUT, multiple=True, metavar="FILE", help="Another one, as JSON.")
+@click.option(
+    "--policy",
+    "policies",
+    type=options.INPUT,
+    multiple=True,
+    metavar="FILE",
+    help="Another one, as JSON, called as its file.",
+)
 @click.option(
     "--only",
     metavar="NAME,...",
@@ -144,6 +151,8 @@ def command(
     example = path.exists() and path.samefile(DIGITS)
     given = {file: _read_policy(file) for file in policies}
     wanted = _wanted(only, [*calibrated_names(fractions, targets), *(c.name for c in given.values())])
+    if wanted is not None:  # a policy that is given is wanted
+        wanted |= {candidate.name for candidate in given.values()}
     model, schedule = run.load(path) if path.exists() else load_dit(path)
     for file, candidate in given.items():
         _check_policy(file, candidate, model.config)

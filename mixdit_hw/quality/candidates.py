@@ -148,7 +148,7 @@ def calibrated_candidates(
     policies = []
     for amount in fractions:
         policy = calibrate(peaks, amount, amount, outlier_weight_format="mx9")
-        policies.append((policy, f"MX6, {amount} of channels and heads in MX9"))
+        policies.append((policy, f"MX6, {amount} of channels and heads, rounded down, in MX9"))
     for number, target in enumerate(targets, 1):
         policy = meet_target(samples, target, outlier_weight_format="mx9")
         about = f"MX6, as many channels and heads in MX9 as give every product {target:g} dB, where that can be reached"
