@@ -6,7 +6,7 @@ activations, and precision is chosen by head.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -36,6 +36,11 @@ EXEMPT = ("x_embedder.*", "t_embedder.*", "*.adaLN_modulation.*", "final_layer.*
 _FORMATS = ("inlier_format", "weight_format", "outlier_weight_format", "head_v_format")
 _CHOICES = {"rounding": ROUNDINGS, "subnormals": SUBNORMALS, "nonfinite": NONFINITE, "order": ORDERS}
 _INDICES = ("outliers", "heads")
+
+
+def is_exempt(name: str, patterns: Iterable[str] = EXEMPT) -> bool:
+    """Whether the product of that name matches one of the patterns, by default of what stays float32."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -111,7 +116,7 @@ class PrecisionPolicy:
 
     def is_exempt(self, name: str) -> bool:
         """Whether the product of that name stays float32."""
-        return any(fnmatchcase(name, pattern) for pattern in self.exempt)
+        return is_exempt(name, self.exempt)
 
     def check(self, config: DiTConfig) -> None:
         """Raise ValueError if a name or an index of the outliers or heads is none of that DiT's."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from .dit import HEAD_PRODUCT, Gemm, matmul
 from .exact import reference_gemm, sqnr_db
 from .gemm import gemm as multiply
 from .outlier import channel_magnitudes, top_channels
-from .policy import EXEMPT, PrecisionPolicy
+from .policy import EXEMPT, PrecisionPolicy, is_exempt
 
 
 class Samples:
@@ -54,7 +53,7 @@ class Samples:
 
     def __call__(self, name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
         """Multiply, and keep a sample."""
-        if not any(fnmatchcase(name, pattern) for pattern in self._exempt):
+        if not is_exempt(name, self._exempt):
             if HEAD_PRODUCT.fullmatch(name):
                 pair = (_spread(a[0], 2 * self._rows), np.array(w[0], order="C"))
                 self._keep(name, self.heads.setdefault(name, []), pair)

@@ -13,7 +13,7 @@ import click
 from golden.dit import DiTConfig
 
 from .. import options, progress
-from ..checkpoint import DIGITS, load_dit
+from ..checkpoint import DIGITS
 from ..errors import CheckError, InputError
 from ..files import check_outputs, write_text
 from ..params import Params
@@ -150,10 +150,8 @@ def command(
     path = DIGITS if checkpoint is None else checkpoint
     example = path.exists() and path.samefile(DIGITS)
     given = {file: _read_policy(file) for file in policies}
-    wanted = _wanted(only, [*calibrated_names(fractions, targets), *(c.name for c in given.values())])
-    if wanted is not None:  # a policy that is given is wanted
-        wanted |= {candidate.name for candidate in given.values()}
-    model, schedule = run.load(path) if path.exists() else load_dit(path)
+    wanted = _wanted(only, calibrated_names(fractions, targets), [candidate.name for candidate in given.values()])
+    model, schedule = run.load(path)
     for file, candidate in given.items():
         _check_policy(file, candidate, model.config)
     if guided_channels is not None and guided_channels > model.config.in_channels:
@@ -237,18 +235,18 @@ def _check_policy(path: Path, candidate: "Candidate", config: DiTConfig) -> None
         raise InputError(f"{path}: {e}") from None
 
 
-def _wanted(only: str | None, others: Sequence[str]) -> set[str] | None:
-    """Names that are asked for; None for all."""
+def _wanted(only: str | None, calibrated: Sequence[str], given: Sequence[str]) -> set[str] | None:
+    """Names that are asked for, those of policies that are given among them; None for all."""
     from ..quality.candidates import BASE, CONTROL, fixed_candidates
 
     if only is None:
         return None
-    known = [c.name for c in fixed_candidates()] + list(others)
+    known = [*(c.name for c in fixed_candidates()), *calibrated, *given]
     wanted = [part.strip() for part in only.split(",") if part.strip()]
     for name in wanted:
         if name not in known:
             raise click.UsageError(f"--only must name some of {', '.join(known)}, not {name!r}")
-    return {BASE, CONTROL, *wanted}
+    return {BASE, CONTROL, *wanted, *given}
 
 
 def _chosen(candidates: Sequence["Candidate"], wanted: set[str] | None) -> list["Candidate"]:

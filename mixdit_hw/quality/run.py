@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from multiprocessing import active_children, get_context
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 
 from golden.diffusion import Schedule, sample
 from golden.dit import DiT, Gemm, matmul
-from golden.policy import EXEMPT
+from golden.policy import is_exempt
 
 from ..checkpoint import load_dit
 from ..errors import InputError, MixditError, ToolError
@@ -114,7 +113,7 @@ class LayerNoise:
     def __call__(self, name: str, a: np.ndarray, w: np.ndarray, /) -> np.ndarray:
         """Multiply as the other one does."""
         result = self._gemm(name, a, w)
-        if not any(fnmatchcase(name, pattern) for pattern in EXEMPT):
+        if not is_exempt(name):
             exact = matmul(name, a, w).astype(np.float64)
             found = np.array([np.sum(exact**2), np.sum((exact - result) ** 2)])
             self.sums[name] = self.sums.get(name, 0) + found
@@ -253,7 +252,7 @@ def run_tasks(
 
 def load(checkpoint: Path) -> tuple[DiT, Schedule]:
     """A DiT with its schedule, weights in memory or, of a large file, read when they are used."""
-    return load_dit(checkpoint, streaming=checkpoint.stat().st_size > _STREAMED)
+    return load_dit(checkpoint, streaming=checkpoint.is_file() and checkpoint.stat().st_size > _STREAMED)
 
 
 _MODEL: list[tuple[DiT, Schedule] | MixditError] = []  # of a process of the pool

@@ -100,7 +100,7 @@ def summarise(
             apart = statistics.separate(vectors[:half], others, swaps[:, :half], half_draws, comparisons=comparisons)
             entry["other_noise"] = _separation(apart)
             entry["layers"] = {
-                name: asdict(statistics.mean_over_seeds(v)) for name, v in store.layers(candidate).items()
+                name: _decibels(statistics.mean_over_seeds(v)) for name, v in store.layers(candidate).items()
             }
         found.append(entry)
         if advance is not None:

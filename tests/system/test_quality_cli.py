@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from golden.policy import PrecisionPolicy
+from golden.policy import EXEMPT, PrecisionPolicy
 from mixdit_hw import cli
 from mixdit_hw.quality import run as pieces
 from mixdit_hw.quality import statistics
@@ -61,6 +61,19 @@ def test_results(capsys, tmp_path):
     assert status_again == status
     assert "sampled     0 of " in text
     assert (out / "quality.json").read_text() == before
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_products_without_noise(capsys, tmp_path):
+    """A policy that leaves a block in float32 has products without noise, which have no decibels."""
+    policy = tmp_path / "part.json"
+    policy.write_text(PrecisionPolicy(exempt=(*EXEMPT, "blocks.0.*")).to_json())
+    out = tmp_path / "out"
+    status, _, err = run(capsys, *QUICK[:-1], "part", "--policy", str(policy), "-o", str(out), "--workers", "1")
+    assert (status, err) in ((0, ""), (1, TOO_FEW))
+    (entry,) = (c for c in json.loads((out / "quality.json").read_text())["candidates"] if c["name"] == "part")
+    assert entry["layers"]["blocks.0.mlp.fc1"] is None
+    assert entry["layers"]["blocks.1.mlp.fc1"]["value"] > 20
 
 
 @pytest.mark.usefixtures("small_pieces")
