@@ -24,6 +24,7 @@ from mixdit_hw.emit import emit_verilog
 from mixdit_hw.files import write_text
 from mixdit_hw.params import MULTIPLIERS
 from mixdit_hw.presets import PRESETS
+from mixdit_hw.report.table import replace_between
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -355,11 +356,7 @@ def markdown(rows: list[Row], tools: dict[str, str]) -> str:
 
 def replace_table(text: str, table: str) -> str:
     """A document with the table in place of what stands between the marks; ValueError where it has no marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no {BEGIN.strip()} ... {END.strip()}")
-    return before + begin + table + end + after
+    return replace_between(text, BEGIN, END, table)
 
 
 def main() -> int:

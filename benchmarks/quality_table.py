@@ -15,6 +15,7 @@ from mixdit_hw.files import atomic_write, write_text
 from mixdit_hw.report.plots import write_png
 from mixdit_hw.report.quality import quality_markdown
 from mixdit_hw.report.quality_page import draw_costs
+from mixdit_hw.report.table import replace_between
 
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- quality: written by benchmarks/quality_table.py -->\n", "<!-- end of quality -->\n"
@@ -22,11 +23,7 @@ BEGIN, END = "<!-- quality: written by benchmarks/quality_table.py -->\n", "<!--
 
 def replace_table(text: str, table: str) -> str:
     """A document with the table between its marks; ValueError where it has no marks."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no {BEGIN.strip()} ... {END.strip()}")
-    return before + begin + table + end + after
+    return replace_between(text, BEGIN, END, table)
 
 
 def table_of(content: dict[str, Any]) -> str:

@@ -48,5 +48,14 @@ def align_table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
+def replace_between(text: str, begin: str, end: str, body: str) -> str:
+    """A document with the body in place of what stands between two marks; ValueError where it has no marks."""
+    before, found_begin, rest = text.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"no {begin.strip()} ... {end.strip()}")
+    return before + begin + body + end + after
+
+
 def _labelled(label: str, text: str) -> str:
     return f"{label:<{_LABEL}}{text}"
